@@ -1,0 +1,136 @@
+"""What both drivers share: clickhouse-connect's client behind the contract, and its errors in our terms.
+
+Each thread has a client of its own: chDB runs one statement at a time per client.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+
+from penstock.clickhouse.contract import Parameter, Row
+from penstock.errors import TablesRefused, TablesUnavailable
+
+_RETRYABLE = frozenset(
+    {
+        60,  # UNKNOWN_TABLE: not migrated yet
+        81,  # UNKNOWN_DATABASE: not migrated yet
+        74,  # CANNOT_READ_FROM_FILE_DESCRIPTOR
+        75,  # CANNOT_WRITE_TO_FILE_DESCRIPTOR
+        76,  # CANNOT_OPEN_FILE
+        159,  # TIMEOUT_EXCEEDED
+        160,  # TOO_SLOW
+        173,  # CANNOT_ALLOCATE_MEMORY
+        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
+        203,  # NO_FREE_CONNECTION
+        209,  # SOCKET_TIMEOUT
+        210,  # NETWORK_ERROR
+        225,  # NO_ZOOKEEPER
+        236,  # ABORTED
+        241,  # MEMORY_LIMIT_EXCEEDED
+        242,  # TABLE_IS_READ_ONLY
+        243,  # NOT_ENOUGH_SPACE
+        252,  # TOO_MANY_PARTS
+        279,  # ALL_CONNECTION_TRIES_FAILED
+        285,  # TOO_FEW_LIVE_REPLICAS
+        286,  # UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
+        319,  # UNKNOWN_STATUS_OF_INSERT
+        394,  # QUERY_WAS_CANCELLED
+        425,  # SYSTEM_ERROR
+        439,  # CANNOT_SCHEDULE_TASK
+        499,  # S3_ERROR
+        516,  # AUTHENTICATION_FAILED: a password may be about to change
+        999,  # KEEPER_EXCEPTION
+        1000,  # POCO_EXCEPTION
+        1001,  # STD_EXCEPTION: a full disk shows as one
+    }
+)
+"""ClickHouse's numbers (system.errors) after which the same statement may succeed."""
+
+_NOT_MIGRATED = frozenset({60, 81})
+
+_INSERT_SETTINGS = {
+    "async_insert": 0,  # the answer must mean that the rows are there
+    "date_time_input_format": "best_effort",  # the log's times end in Z
+    "deduplicate_insert": "enable",
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "input_format_parallel_parsing": 0,  # one block, whatever the size: a token covers exactly one
+    "max_insert_block_size": 2_000_000,
+    "max_partitions_per_insert_block": 0,
+    "optimize_on_insert": 0,
+}
+
+_decode_row = msgspec.json.Decoder(Row).decode
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """clickhouse-connect's errors as ours, by ClickHouse's number."""
+    try:
+        yield
+    except DatabaseError as error:
+        number = getattr(error, "code", None) or 0
+        if number in _NOT_MIGRATED:
+            raise TablesUnavailable("The tables are missing: run 'penstock migrate'") from error
+        if number in _RETRYABLE or (number == 0 and isinstance(error, OperationalError)):
+            raise TablesUnavailable(f"ClickHouse cannot for now (code {number})") from error
+        raise TablesRefused(f"ClickHouse refused a statement: {error}", number) from error
+    except ClickHouseError as error:
+        raise TablesUnavailable(f"ClickHouse does not answer: {type(error).__name__}") from error
+
+
+class ClientTables:
+    """See `Tables`; on clients that `connect` makes, given the database or None for none."""
+
+    def __init__(self, connect: Callable[[str | None], Client], database: str) -> None:
+        self._connect = connect
+        self._database = database
+        self._local = threading.local()
+        self._clients: list[Client] = []
+        self._clients_lock = threading.Lock()
+
+    def _client(self) -> Client:
+        client: Client | None = getattr(self._local, "client", None)
+        if client is None:
+            client = self._local.client = self._connect(self._database)
+            with self._clients_lock:
+                self._clients.append(client)
+        return client
+
+    def select(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> list[Row]:
+        """See `Tables`."""
+        with translated():
+            answer = self._client().raw_query(sql, parameters=dict(parameters or {}), fmt="JSONCompactEachRow")
+        return [_decode_row(line) for line in answer.splitlines()]
+
+    def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
+        """See `Tables`."""
+        identity = {"insert_deduplication_token": token} if token else {"insert_deduplicate": 0}
+        with translated():
+            self._client().raw_insert(
+                table, insert_block=lines, fmt="JSONEachRow", settings={**_INSERT_SETTINGS, **identity}
+            )
+
+    def execute(self, statement: str) -> None:
+        """See `Tables`."""
+        with translated():
+            self._client().command(statement)
+
+    def create_database(self) -> None:
+        """See `Tables`."""
+        with translated():
+            client = self._connect(None)
+            try:
+                client.command(f"CREATE DATABASE IF NOT EXISTS {self._database}")
+            finally:
+                client.close()
+
+    def close(self) -> None:
+        """See `Tables`."""
+        with self._clients_lock:
+            while self._clients:
+                self._clients.pop().close()
+        self._local = threading.local()

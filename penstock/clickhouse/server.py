@@ -1,0 +1,43 @@
+"""The tables on a ClickHouse server, over HTTP."""
+
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.httputil import get_pool_manager
+
+from penstock.clickhouse.gateway import ClientTables
+from penstock.errors import StartError
+from penstock.settings import ClickHouse
+
+_PORTS = {"http": 8123, "https": 8443}
+
+
+def open_server(settings: ClickHouse) -> ClientTables:
+    """The tables on the server at `settings.url`; nothing is connected yet.
+
+    Raises:
+        StartError: the URL is none.
+    """
+    url = urlsplit(settings.url)
+    if url.scheme not in _PORTS or not url.hostname:
+        raise StartError(f"PENSTOCK_CLICKHOUSE__URL is {settings.url!r}; it must look like http://host:8123.")
+    host, port, secure = url.hostname, url.port or _PORTS[url.scheme], url.scheme == "https"
+    pool = get_pool_manager(maxsize=32)
+
+    def connect(database: str | None) -> Client:
+        return clickhouse_connect.get_client(
+            host=host,
+            port=port,
+            secure=secure,
+            username=settings.username,
+            password=settings.password.get_secret_value(),
+            database=database or "default",
+            connect_timeout=settings.connect_timeout_seconds,
+            send_receive_timeout=max(settings.query_timeout_seconds, settings.insert_timeout_seconds),
+            query_retries=0,  # who calls decides: a repeated insert needs its token
+            autogenerate_session_id=False,  # a session would serialise its queries
+            pool_mgr=pool,
+        )
+
+    return ClientTables(connect, settings.database)

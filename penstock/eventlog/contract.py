@@ -1,0 +1,147 @@
+"""What a log does for the rest of the product, whichever driver does it.
+
+A log has the topics of `schemas.topics`. Events are appended by `append`, many requests to a record; the keyed topics
+(control, dead letters) by `publish`, one record a call. Reading is by `tail`.
+"""
+
+from asyncio import Future
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from schemas.position import Position
+from schemas.topics import Topic
+
+
+class Entry(NamedTuple):
+    """An event on its way into the log.
+
+    Attributes:
+        partition: from `schemas.topics.partition_of`.
+        line: from `schemas.event.encode_event`.
+        derived: whether the event's id is derived.
+    """
+
+    partition: int
+    line: bytes
+    derived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record as the log keeps it.
+
+    Attributes:
+        offset: grows by one from record to record of a partition, from 0. After compaction, numbers are missing.
+        key: of a keyed topic's record.
+        value: None says that the key is gone (control topic only).
+        appended_ms: when the log took it, milliseconds since 1970.
+    """
+
+    topic: Topic
+    partition: int
+    offset: int
+    key: str | None
+    value: bytes | None
+    appended_ms: int
+
+
+class LogTail(Protocol):
+    """A reader of some partitions of a topic. Not thread-safe; any number of tails read side by side."""
+
+    def poll(self, *, timeout_seconds: float, max_bytes: int) -> list[StoredRecord]:
+        """The next records of each partition, in order within it.
+
+        Args:
+            timeout_seconds: how long to wait where there is nothing; an empty list then.
+            max_bytes: about how much at once; at least one record is returned where there is one.
+
+        Raises:
+            LogUnavailable: the log does not answer. The tail stays usable and has lost its place nowhere.
+        """
+        ...
+
+    def seek(self, partition: int, offset: int) -> None:
+        """The next poll of `partition` begins at `offset`."""
+        ...
+
+    def ends(self) -> dict[int, int]:
+        """For each partition the offset that its next record will have.
+
+        Raises:
+            LogUnavailable: the log does not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives the connection back. Twice is fine."""
+        ...
+
+
+class EventLog(Protocol):
+    """The log. Built on the event loop that awaits its futures."""
+
+    async def start(self) -> None:
+        """Opens it. Where the log cannot be reached yet, it keeps trying in the background (see `check`).
+
+        Raises:
+            StartError: it can never work as configured.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Waits for what was appended, then closes. A later `append` raises LogUnavailable."""
+        ...
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the events topic has; fixed when it was made.
+
+        Raises:
+            LogUnavailable: not known yet.
+        """
+        ...
+
+    def append(self, entries: Sequence[Entry], accepted_ms: int) -> "Future[Position]":
+        """Appends the events of one request; called on the event loop, never blocks.
+
+        Requests share records and commits; within a partition, events keep the order of the calls and of `entries`.
+
+        Args:
+            entries: at least one.
+            accepted_ms: when the request was received, milliseconds since 1970.
+
+        Returns:
+            A future that is done once **all** entries are durable: as the SQLite file was synced, or as every in-sync
+            replica confirmed. It fails with LogUnavailable where that did not happen in time; then some of the entries
+            may be in the log all the same (Kafka only: one SQLite commit holds a request whole or not at all).
+
+        Raises:
+            LogOverloaded: too much waits already; nothing was taken.
+            LogUnavailable: the log is known to be unreachable; nothing was taken.
+        """
+        ...
+
+    def publish(self, topic: Topic, key: str, value: bytes | None) -> int:
+        """Appends one record to a keyed topic and returns its offset once it is durable. Blocks: not for the loop.
+
+        Raises:
+            LogUnavailable: it may or may not be there; to publish it again is harmless, as the key says what it is.
+        """
+        ...
+
+    def tail(self, topic: Topic, starts: Mapping[int, int]) -> LogTail:
+        """A reader of the partitions in `starts`, each from its offset on.
+
+        Raises:
+            LogUnavailable: the log does not answer.
+        """
+        ...
+
+    def check(self) -> None:
+        """Whether appends can succeed now; cheap.
+
+        Raises:
+            LogUnavailable: says what is missing.
+        """
+        ...

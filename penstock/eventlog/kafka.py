@@ -1,0 +1,308 @@
+"""The scaled-out log: Apache Kafka through kafka-python.
+
+Appends go through a thread of their own: it packs what waits into one record per partition and hands it to an
+idempotent producer with `acks=all`. While records are on their way it lingers a few milliseconds, so that more events
+share the next ones; an event that comes alone is sent at once. kafka-python may block (metadata, a full buffer), which
+the event loop must not.
+
+Reading here serves the control topic, dead letters and checks; the consumers read events through faust-streaming.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from penstock.errors import LogUnavailable
+from penstock.eventlog.contract import Entry, StoredRecord
+from penstock.eventlog.packing import AppendQueue, PackedRecord, pack_appends
+from penstock.settings import Kafka
+from schemas.position import Position
+from schemas.topics import POLICIES, Topic
+
+_MAX_RECORD_BYTES = 512 * 1024
+"""Brokers refuse batches over 1 MiB by default (message.max.bytes); half leaves room for one large event more."""
+
+_RECONNECT_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    """kafka-python's errors as ours. All are retryable here: what is wrong for good shows at the start."""
+    try:
+        yield
+    except KafkaError as error:
+        raise LogUnavailable(f"Kafka cannot {doing}: {type(error).__name__} {error}".rstrip()) from error
+
+
+def connection(settings: Kafka) -> dict[str, Any]:
+    """kafka-python's arguments for reaching the brokers."""
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",")],
+        "security_protocol": settings.security_protocol,
+        "reconnect_backoff_max_ms": 1000,  # the default, 30 s, would outlast a broker's restart by far
+        "metrics_enabled": False,
+    }
+    if settings.security_protocol.startswith("SASL"):
+        arguments |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.sasl_username,
+            "sasl_plain_password": settings.sasl_password.get_secret_value(),
+        }
+    if settings.ssl_cafile:
+        arguments["ssl_cafile"] = settings.ssl_cafile
+    return arguments
+
+
+def topic_name(settings: Kafka, topic: Topic) -> str:
+    """The name in Kafka."""
+    return f"{settings.topic_prefix}.{topic}"
+
+
+def create_topics(settings: Kafka, *, dry_run: bool = False) -> list[str]:
+    """Creates the topics that are missing and returns their names.
+
+    Raises:
+        LogUnavailable: Kafka does not answer.
+    """
+    with _translated("be reached"):
+        admin = KafkaAdminClient(**connection(settings))
+        try:
+            existing = set(admin.list_topics())
+            missing = [topic for topic in Topic if topic_name(settings, topic) not in existing]
+            if missing and not dry_run:
+                _create(admin, settings, missing)
+        finally:
+            admin.close()
+    return [topic_name(settings, topic) for topic in missing]
+
+
+def _create(admin: KafkaAdminClient, settings: Kafka, topics: list[Topic]) -> None:
+    wanted = []
+    for topic in topics:
+        policy = POLICIES[topic]
+        configs = {"cleanup.policy": "compact"} if policy.compacted else {"retention.ms": "-1"}
+        wanted.append(
+            NewTopic(
+                name=topic_name(settings, topic),
+                num_partitions=policy.partitions or settings.partitions,
+                replication_factor=settings.replication_factor,
+                topic_configs=configs,
+            )
+        )
+    try:
+        admin.create_topics(wanted)
+    except TopicAlreadyExistsError:
+        _log.info("topics were created by another process meanwhile")
+
+
+class KafkaLog:
+    """See `EventLog`."""
+
+    def __init__(self, settings: Kafka, *, max_pending_bytes: int = 64 << 20) -> None:
+        self._settings = settings
+        self._max_pending_bytes = max_pending_bytes
+        self._producer: KafkaProducer | None = None
+        self._partitions = 0
+        self._in_flight = 0
+        self._decide = threading.Lock()  # the producer's thread and ours both decide records
+        self._closing = threading.Event()
+        self._failure = "Kafka was not reached yet"
+        self._publish_lock = threading.Lock()
+
+    def open(self) -> None:
+        """For commands without an event loop: everything but `append` works after it."""
+
+    def close(self) -> None:
+        """Undoes `open`."""
+        self._closing.set()
+        if self._producer is not None:
+            self._producer.close(timeout=5)
+            self._producer = None
+
+    async def start(self) -> None:
+        """See `EventLog`."""
+        self._queue = AppendQueue(self._max_pending_bytes)
+        self._thread = threading.Thread(target=self._send_until_closed, name="log-send")
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """See `EventLog`."""
+        self._queue.close()
+        if self._producer is None:
+            self._closing.set()
+        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self.close)
+
+    @property
+    def partitions(self) -> int:
+        """See `EventLog`."""
+        if not self._partitions:
+            raise LogUnavailable(self._failure)
+        return self._partitions
+
+    @property
+    def pending_bytes(self) -> int:
+        """What waits for an acknowledgement."""
+        return self._queue.pending_bytes
+
+    def append(self, entries: Sequence[Entry], accepted_ms: int) -> "asyncio.Future[Position]":
+        """See `EventLog`."""
+        if self._producer is None:
+            raise LogUnavailable(self._failure)
+        return self._queue.put(entries, accepted_ms)
+
+    def check(self) -> None:
+        """See `EventLog`. The last acknowledgement or failure tells."""
+        if self._failure:
+            raise LogUnavailable(self._failure)
+
+    def _send_until_closed(self) -> None:
+        producer = self._connect_until_closed()
+        linger_seconds = self._settings.linger_ms / 1000
+        while producer is not None and (appends := self._queue.take()) is not None:
+            if self._in_flight:
+                time.sleep(linger_seconds)
+                appends += self._queue.take_waiting()
+            for record in pack_appends(appends, _MAX_RECORD_BYTES):
+                self._send(producer, record)
+        if producer is not None:
+            producer.flush(timeout=self._settings.delivery_timeout_seconds)
+
+    def _connect_until_closed(self) -> KafkaProducer | None:
+        while not self._closing.is_set():
+            try:
+                return self._connect()
+            except LogUnavailable as error:
+                self._failure = error.message
+                _log.warning("waiting for Kafka", reason=error.message)
+                self._closing.wait(_RECONNECT_SECONDS)
+        return None
+
+    def _connect(self) -> KafkaProducer:
+        with _translated("be reached"):
+            producer = self._make_producer()
+        topic = topic_name(self._settings, Topic.EVENTS)
+        with _translated(f"tell the partitions of {topic}"):
+            partitions = producer.partitions_for(topic)
+        if not partitions:
+            producer.close(timeout=0)
+            raise LogUnavailable(f"The topic {topic} does not exist: run 'penstock migrate'")
+        self._partitions, self._producer, self._failure = len(partitions), producer, ""
+        return producer
+
+    def _make_producer(self) -> KafkaProducer:
+        delivery_ms = int(self._settings.delivery_timeout_seconds * 1000)
+        return KafkaProducer(
+            **connection(self._settings),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,  # lingering is done above, where events can still share a record
+            delivery_timeout_ms=delivery_ms,
+            request_timeout_ms=max(1000, delivery_ms // 2),
+            max_block_ms=delivery_ms,
+            max_request_size=4 << 20,
+            allow_auto_create_topics=False,
+            bootstrap_timeout_ms=5000,
+        )
+
+    def _send(self, producer: KafkaProducer, record: PackedRecord) -> None:
+        with self._decide:
+            self._in_flight += 1
+        try:
+            future = producer.send(
+                topic_name(self._settings, Topic.EVENTS), value=record.value, partition=record.partition
+            )
+        except KafkaError as error:
+            self._failed(record, error)
+            return
+        future.add_callback(self._stored, record)
+        future.add_errback(self._failed, record)
+
+    def _stored(self, record: PackedRecord, metadata: Any) -> None:
+        self._failure = ""
+        with self._decide:
+            self._in_flight -= 1
+            decided = record.stored(metadata.offset)
+        self._queue.answer(decided)
+
+    def _failed(self, record: PackedRecord, error: Exception) -> None:
+        self._failure = f"Kafka did not confirm events: {type(error).__name__}"
+        _log.warning("events not confirmed", partition=record.partition, reason=repr(error))
+        failure = LogUnavailable(self._failure)
+        failure.__cause__ = error
+        with self._decide:
+            self._in_flight -= 1
+            decided = record.failed(failure)
+        self._queue.answer(decided)
+
+    def publish(self, topic: Topic, key: str, value: bytes | None) -> int:
+        """See `EventLog`."""
+        name = topic_name(self._settings, topic)
+        with self._publish_lock, _translated(f"take a record of {name}"):
+            if self._producer is None:
+                self._producer = self._make_producer()
+            if not self._producer.partitions_for(name):
+                raise LogUnavailable(f"The topic {name} does not exist: run 'penstock migrate'")
+            future = self._producer.send(name, key=key.encode(), value=value, partition=0)
+            return int(future.get(timeout=self._settings.delivery_timeout_seconds).offset)
+
+    def tail(self, topic: Topic, starts: Mapping[int, int]) -> "KafkaTail":
+        """See `EventLog`."""
+        with _translated("be reached"):
+            consumer = KafkaConsumer(
+                **connection(self._settings),
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                allow_auto_create_topics=False,
+                bootstrap_timeout_ms=5000,
+            )
+        return KafkaTail(consumer, topic, topic_name(self._settings, topic), starts)
+
+
+class KafkaTail:
+    """See `LogTail`."""
+
+    def __init__(self, consumer: KafkaConsumer, topic: Topic, name: str, starts: Mapping[int, int]) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._partitions = {TopicPartition(name, number): number for number in starts}
+        consumer.assign(list(self._partitions))
+        for partition, number in self._partitions.items():
+            consumer.seek(partition, starts[number])
+
+    def poll(self, *, timeout_seconds: float, max_bytes: int) -> list[StoredRecord]:
+        """See `LogTail`. `max_bytes` is left to the consumer's own fetch limits."""
+        with _translated("be read"):
+            polled = self._consumer.poll(timeout_ms=int(timeout_seconds * 1000))
+        return [self._record(record) for records in polled.values() for record in records]
+
+    def _record(self, record: Any) -> StoredRecord:
+        key = None if record.key is None else record.key.decode()
+        return StoredRecord(self._topic, record.partition, record.offset, key, record.value, record.timestamp)
+
+    def seek(self, partition: int, offset: int) -> None:
+        """See `LogTail`."""
+        for known, number in self._partitions.items():
+            if number == partition:
+                self._consumer.seek(known, offset)
+
+    def ends(self) -> dict[int, int]:
+        """See `LogTail`."""
+        with _translated("tell where a topic ends"):
+            ends = self._consumer.end_offsets(list(self._partitions))
+        return {number: ends[partition] for partition, number in self._partitions.items()}
+
+    def close(self) -> None:
+        """See `LogTail`."""
+        self._consumer.close()

@@ -1,0 +1,183 @@
+"""The settings: one frozen tree, from the environment (`PENSTOCK_KAFKA__LINGER_MS`) or a TOML file.
+
+Nothing is read at import. `load` reads once; commands pass the groups down.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from penstock.errors import StartError
+
+PREFIX = "PENSTOCK_"
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Kafka(_Group):
+    """The scaled-out form's log."""
+
+    bootstrap_servers: str = Field("", description="host:port, comma-separated. Empty: the embedded log.")
+    topic_prefix: str = Field("penstock", pattern=r"^[A-Za-z0-9._-]+$", description="Topics are <prefix>.events, …")
+    partitions: int = Field(6, ge=1, le=1024, description="Of the events topic; fixed once it is made.")
+    replication_factor: int = Field(1, ge=1, description="Of new topics; 3 in production, with min.insync.replicas=2.")
+    linger_ms: float = Field(4, ge=0, le=1000, description="How long events wait to share a record.")
+    delivery_timeout_seconds: float = Field(10, gt=0, description="When an unconfirmed write answers 503.")
+    group: str = Field("penstock-writer", description="Consumer group of the writers.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str = ""
+    sasl_password: SecretStr = SecretStr("")
+    ssl_cafile: str = Field("", description="CA file for TLS; empty: the system's.")
+
+
+class ClickHouse(_Group):
+    """The scaled-out form's tables."""
+
+    url: str = Field("", description="http(s)://host:port. Empty: the embedded engine.")
+    database: str = Field("penstock", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    username: str = "default"
+    password: SecretStr = SecretStr("")
+    connect_timeout_seconds: float = Field(5, gt=0)
+    query_timeout_seconds: float = Field(30, gt=0, description="Of a read.")
+    insert_timeout_seconds: float = Field(60, gt=0, description="Of an insert; below the consumer's poll limit.")
+
+
+class Ingest(_Group):
+    """The limits of what is taken in."""
+
+    max_event_bytes: int = Field(64 * KIB, ge=KIB, description="Decompressed, of one event.")
+    max_batch_bytes: int = Field(5 * MIB, ge=KIB, description="Decompressed, of one batch.")
+    max_batch_events: int = Field(1000, ge=1)
+    max_pending_bytes: int = Field(64 * MIB, ge=MIB, description="What may wait for the log; over it: 503.")
+
+
+class Writer(_Group):
+    """From the log to the tables."""
+
+    max_rows: int = Field(50_000, ge=1, le=1_000_000, description="Of one insert, below ClickHouse's block size.")
+    max_bytes: int = Field(16 * MIB, ge=64 * KIB, description="Of one insert.")
+    flush_after_seconds: float = Field(0.15, ge=0, le=10, description="The least time between two inserts.")
+    heartbeat_seconds: float = Field(1.0, gt=0, le=60, description="How often an idle writer says that it lives.")
+    max_dead_letter_share: float = Field(0.5, gt=0, le=1, description="Over it the writer stops, see docs.")
+
+
+class Query(_Group):
+    """Reads."""
+
+    threads: int = Field(4, ge=1, le=64, description="Reads at the same time, one ClickHouse client each.")
+    after_position_seconds: float = Field(5, gt=0, le=60, description="How long a read waits for X-After-Position.")
+    cors_origins: list[str] = Field(default_factory=list, description="Origins that may read from a browser.")
+
+
+class Log(_Group):
+    """What the process says of itself."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else JSON.")
+    access: bool = Field(False, description="One line per request; errors are logged in any case.")
+
+
+class Settings(BaseSettings):
+    """All settings, and their defaults."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", nested_model_default_partial_update=True
+    )
+
+    data_dir: Path = Field(Path("penstock-data"), description="Where the embedded form keeps everything.")
+    kafka: Kafka = Field(default_factory=Kafka)
+    clickhouse: ClickHouse = Field(default_factory=ClickHouse)
+    ingest: Ingest = Field(default_factory=Ingest)
+    writer: Writer = Field(default_factory=Writer)
+    query: Query = Field(default_factory=Query)
+    log: Log = Field(default_factory=Log)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, which comes in as init values."""
+        return env_settings, init_settings
+
+
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+"""Names the settings file; `--config` sets it, so that worker processes find the same one."""
+
+
+def variables(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[str]:
+    """The names of all environment variables that are settings."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, _Group):
+            yield from variables(kind, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}"
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StartError(f"The settings file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StartError(f"The settings file {path} is not TOML: {error}.") from error
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False, include_input=False):
+        path = "__".join(str(part).upper() for part in problem["loc"])
+        yield f"{PREFIX}{path}: {problem['msg']}"
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """The effective settings.
+
+    Args:
+        environ: for the check of unknown names only; the process's environment by default.
+
+    Raises:
+        StartError: names every setting that is wrong, and every `PENSTOCK_` variable that is none.
+    """
+    environ = os.environ if environ is None else environ
+    known = {*variables(), CONFIG_VARIABLE}
+    problems = [
+        f"{name}: no such setting" for name in sorted(environ) if name.startswith(PREFIX) and name not in known
+    ]
+    values = _from_file(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else {}
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        problems += _problems(error)
+    if problems:
+        raise StartError("The settings are not valid:\n" + "\n".join(f"  {problem}" for problem in problems))
+    return settings
+
+
+def effective(settings: BaseModel, prefix: str = PREFIX) -> dict[str, str]:
+    """Every setting by its variable's name; a secret says only whether it is set."""
+    shown: dict[str, str] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        key = f"{prefix}{name.upper()}"
+        if isinstance(value, _Group):
+            shown |= effective(value, f"{key}__")
+        elif isinstance(value, SecretStr):
+            shown[key] = "set" if value.get_secret_value() else "not set"
+        else:
+            shown[key] = str(value)
+    return shown

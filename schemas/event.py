@@ -1,0 +1,51 @@
+"""The event as the log keeps it: one JSON line, whose members are columns of the table `events`.
+
+The lines go from the log to ClickHouse as they are (`JSONEachRow`), so the names below are column names, and a change
+of one is a change of the record format (see `schemas.record`). `log_index` is put in front when the line is packed;
+`log_partition` and `log_offset` when it is read back, as only then they are known.
+"""
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One event.
+
+    Attributes:
+        project_id, id, contact_id: UUIDs as text.
+        occurred_at, received_at: `YYYY-MM-DDThh:mm:ss.mmmZ`.
+        name: as sent, 1 to 255 characters.
+        email: the contact's address, lower case.
+        email_id: the mail system's id of the message, "" for none.
+        data: the JSON text that was sent, "" where none was.
+        subscribed: what the event says of the subscription; None for nothing.
+        derived: whether the id is derived, so that a second copy may come and must be refused.
+    """
+
+    project_id: str
+    id: str
+    name: str
+    occurred_at: str
+    received_at: str
+    contact_id: str
+    email: str
+    data: str = ""
+    email_id: str = ""
+    subscribed: bool | None = None
+    derived: bool = False
+
+
+class DerivedMark(msgspec.Struct, frozen=True, gc=False):
+    """The part of a line that decides whether a second copy is refused."""
+
+    id: str
+    derived: bool = False
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Event)
+_mark_decoder = msgspec.json.Decoder(DerivedMark)
+
+encode_event = _encoder.encode
+decode_event = _decoder.decode
+decode_mark = _mark_decoder.decode

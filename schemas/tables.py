@@ -1,0 +1,38 @@
+"""The tables' names and columns, as code refers to them. A test compares them with the migrations' result."""
+
+EVENTS = "events"
+WRITER_CLAIMS = "writer_claims"
+WRITER_PROGRESS = "writer_progress"
+
+EVENT_COLUMNS = (
+    "project_id",
+    "occurred_at",
+    "id",
+    "name",
+    "contact_id",
+    "email",
+    "email_id",
+    "data",
+    "subscribed",
+    "derived",
+    "received_at",
+    "log_partition",
+    "log_offset",
+    "log_index",
+)
+"""The columns of `events` that a log line fills; `stored_at` is the server's."""
+
+CLAIM_COLUMNS = ("generation", "log_partition", "epoch", "owner", "claimed_at")
+
+PROGRESS_COLUMNS = (
+    "generation",
+    "log_partition",
+    "epoch",
+    "sequence",
+    "stored_through",
+    "pending_first",
+    "pending_last",
+    "caught_up",
+    "complete_at",
+    "written_at",
+)

@@ -1,0 +1,31 @@
+"""Times: milliseconds since 1970 (UTC) inside, ISO 8601 with milliseconds and `Z` on the wire."""
+
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def to_ms(moment: datetime) -> int:
+    """Whole milliseconds since 1970 of an aware `moment`; a fraction of a millisecond is dropped."""
+    return (moment - EPOCH) // _MILLISECOND
+
+
+def from_ms(unix_ms: int) -> datetime:
+    """The aware UTC moment."""
+    return EPOCH + timedelta(milliseconds=unix_ms)
+
+
+def to_wire(unix_ms: int) -> str:
+    """`2026-11-23T07:00:00.000Z`."""
+    return from_ms(unix_ms).strftime("%Y-%m-%dT%H:%M:%S") + f".{unix_ms % 1000:03d}Z"
+
+
+def parse_iso(text: str) -> datetime:
+    """The aware moment that `text` names; one without a zone is UTC, one without a time is that day's start.
+
+    Raises:
+        ValueError: `text` is no ISO 8601 date or date and time.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
