@@ -60,9 +60,7 @@ class RequestError(PenstockError):
     status: ClassVar[int]
     code: ClassVar[str]
 
-    def __init__(
-        self, message: str, *, suggestion: str = "", details: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, message: str, *, suggestion: str = "", details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.suggestion = suggestion
@@ -168,7 +166,7 @@ class Unavailable(PenstockError):
 
 
 class LogUnavailable(Unavailable):
-    """The log did not confirm the events. They may or may not be there: a retry needs an idempotency key to be exact."""
+    """The log did not confirm the events: they may or may not be there, so an exact retry needs an idempotency key."""
 
 
 class LogOverloaded(Unavailable):

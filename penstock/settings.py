@@ -91,7 +91,11 @@ class Settings(BaseSettings):
     """All settings, and their defaults."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", nested_model_default_partial_update=True
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
     )
 
     data_dir: Path = Field(Path("penstock-data"), description="Where the embedded form keeps everything.")
@@ -155,9 +159,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     """
     environ = os.environ if environ is None else environ
     known = {*variables(), CONFIG_VARIABLE}
-    problems = [
-        f"{name}: no such setting" for name in sorted(environ) if name.startswith(PREFIX) and name not in known
-    ]
+    problems = [f"{name}: no such setting" for name in sorted(environ) if name.startswith(PREFIX) and name not in known]
     values = _from_file(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else {}
     try:
         settings = Settings(**values)

@@ -24,9 +24,9 @@ def _name_based(namespace: bytes, name: bytes) -> str:
     return _text(digest.hex())
 
 
-def contact_id(project: UUID, email: str) -> str:
-    """The id of the person with the normalised (lower-case) address `email` in `project`."""
-    return _name_based(project.bytes, email.encode())
+def contact_id(project_id: str, email: str) -> str:
+    """The id of the person with the normalised (lower-case) address `email` in the project."""
+    return _name_based(UUID(project_id).bytes, email.encode())
 
 
 def event_id(unix_ms: int) -> str:

@@ -66,6 +66,11 @@ def pack(lines: Sequence[bytes], *, derived: bool, accepted_ms: int) -> bytes:
     )
 
 
+def event_count(value: bytes | None) -> int:
+    """How many events a record seems to hold, at a glance: for limits, before it is read."""
+    return (value or b"").count(b"\n") or 1
+
+
 def unpack(value: bytes) -> Record:
     """Reads a record back.
 

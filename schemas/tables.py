@@ -1,6 +1,7 @@
 """The tables' names and columns, as code refers to them. A test compares them with the migrations' result."""
 
 EVENTS = "events"
+EVENTS_PROBE = "events_probe"
 WRITER_CLAIMS = "writer_claims"
 WRITER_PROGRESS = "writer_progress"
 

@@ -7,7 +7,6 @@ the composing module holds the data directory's lock, as a second process on it 
 from pathlib import Path
 
 import clickhouse_connect
-from clickhouse_connect import common
 from clickhouse_connect.driver.client import Client
 
 from penstock.clickhouse.gateway import ClientTables
@@ -27,7 +26,6 @@ def open_embedded(directory: Path, settings: ClickHouse) -> ClientTables:
         import chdb  # noqa: F401, PLC0415 - an optional extra
     except ImportError as error:
         raise StartError("The embedded form needs chDB: pip install 'penstock[embedded]'.") from error
-    common.set_setting("invalid_setting_action", "send")
     path = str(directory / DIRECTORY_NAME)
 
     def connect(database: str | None) -> Client:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
+from clickhouse_connect import common
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
@@ -55,13 +56,16 @@ _NOT_MIGRATED = frozenset({60, 81})
 _INSERT_SETTINGS = {
     "async_insert": 0,  # the answer must mean that the rows are there
     "date_time_input_format": "best_effort",  # the log's times end in Z
-    "deduplicate_insert": "enable",
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "input_format_parallel_parsing": 0,  # one block, whatever the size: a token covers exactly one
     "max_insert_block_size": 2_000_000,
     "max_partitions_per_insert_block": 0,
     "optimize_on_insert": 0,
 }
+
+# Newer servers look at the first setting of each pair, older ones at the second and have the first dropped.
+_DEDUPLICATED = {"deduplicate_insert": "enable", "insert_deduplicate": 1}
+_NOT_DEDUPLICATED = {"deduplicate_insert": "disable", "insert_deduplicate": 0}  # else equal lines are dropped unasked
 
 _decode_row = msgspec.json.Decoder(Row).decode
 
@@ -86,6 +90,7 @@ class ClientTables:
     """See `Tables`; on clients that `connect` makes, given the database or None for none."""
 
     def __init__(self, connect: Callable[[str | None], Client], database: str) -> None:
+        common.set_setting("invalid_setting_action", "drop")  # of settings that the server does not know
         self._connect = connect
         self._database = database
         self._local = threading.local()
@@ -108,7 +113,7 @@ class ClientTables:
 
     def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
         """See `Tables`."""
-        identity = {"insert_deduplication_token": token} if token else {"insert_deduplicate": 0}
+        identity = {**_DEDUPLICATED, "insert_deduplication_token": token} if token else _NOT_DEDUPLICATED
         with translated():
             self._client().raw_insert(
                 table, insert_block=lines, fmt="JSONEachRow", settings={**_INSERT_SETTINGS, **identity}

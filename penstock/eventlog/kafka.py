@@ -245,6 +245,21 @@ class KafkaLog:
             decided = record.failed(failure)
         self._queue.answer(decided)
 
+    def check_topic(self, topic: Topic) -> None:
+        """Whether the topic is there; asks Kafka anew.
+
+        Raises:
+            LogUnavailable: it is not, or Kafka does not answer.
+        """
+        name = topic_name(self._settings, topic)
+        with _translated("be reached"):
+            admin = KafkaAdminClient(**connection(self._settings), bootstrap_timeout_ms=5000)
+            try:
+                if name not in set(admin.list_topics()):
+                    raise LogUnavailable(f"The topic {name} does not exist: run 'penstock migrate'")
+            finally:
+                admin.close()
+
     def publish(self, topic: Topic, key: str, value: bytes | None) -> int:
         """See `EventLog`."""
         name = topic_name(self._settings, topic)

@@ -32,3 +32,7 @@ CREATE TABLE IF NOT EXISTS writer_progress
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (generation, log_partition);
+
+-- Takes rows of `events` and keeps none: where an insert is refused, the writer tries its lines here, to find the one
+-- that is bad without storing any.
+CREATE TABLE IF NOT EXISTS events_probe AS events ENGINE = Null;

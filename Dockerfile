@@ -1,0 +1,52 @@
+# docker build -t penstock .
+# docker build -t penstock:embedded --build-arg EXTRAS=embedded .     with the engine for `penstock up`
+#
+# Builds with the classic builder as well as with BuildKit.
+
+ARG PYTHON_IMAGE=python:3.11-slim
+
+FROM ${PYTHON_IMAGE} AS build
+ARG EXTRAS=""
+# uv is here for the build only. It is taken from the same line as for .venv, so there is one version to renew.
+COPY tools/bootstrap.py /tmp/bootstrap.py
+RUN python3 -m venv /opt/uv \
+    && /opt/uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check \
+        "$(sed -n 's/^UV = "\(.*\)"$/\1/p' /tmp/bootstrap.py)"
+ENV UV_PROJECT_ENVIRONMENT=/opt/penstock \
+    UV_PYTHON_DOWNLOADS=never \
+    UV_COMPILE_BYTECODE=1 \
+    UV_LINK_MODE=copy \
+    UV_NO_CACHE=1
+WORKDIR /src
+# The dependencies change less often than the code: a layer of their own.
+COPY pyproject.toml uv.lock ./
+RUN /opt/uv/bin/uv sync --quiet --frozen --no-install-project ${EXTRAS:+--extra ${EXTRAS}}
+COPY README.md LICENSE ./
+COPY schemas schemas
+COPY penstock penstock
+COPY ingest ingest
+COPY consumers consumers
+COPY query_api query_api
+RUN /opt/uv/bin/uv sync --quiet --frozen --no-editable ${EXTRAS:+--extra ${EXTRAS}}
+
+FROM ${PYTHON_IMAGE}
+LABEL org.opencontainers.image.title="penstock" \
+      org.opencontainers.image.description="Self-hosted event tracking: acknowledged events are never lost and never counted twice." \
+      org.opencontainers.image.licenses="Apache-2.0"
+RUN groupadd --gid 10001 penstock \
+    && useradd --uid 10001 --gid penstock --no-create-home --home-dir /var/lib/penstock --shell /usr/sbin/nologin penstock \
+    && install -d -o penstock -g penstock -m 0750 /var/lib/penstock
+COPY --from=build /opt/penstock /opt/penstock
+ENV PATH=/opt/penstock/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HEALTH_URL=http://127.0.0.1:8080/healthz
+USER penstock
+# `penstock up` keeps its data in ./penstock-data below this; the other processes keep none.
+WORKDIR /var/lib/penstock
+EXPOSE 8080 8081 8082
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(os.environ['HEALTH_URL'], timeout=2)"]
+ENTRYPOINT ["penstock"]
+CMD ["--help"]

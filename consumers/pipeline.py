@@ -1,0 +1,170 @@
+"""The writer: records in, rows out, whatever delivers the records (the embedded loop, faust).
+
+It owns the retries: what may succeed later is tried for ever with growing pauses, what cannot be processed is set
+aside, anything else ends the writer. All of it blocks and belongs into a thread.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import structlog
+
+from consumers.batch import BatchLimits, PartitionBuffer
+from consumers.deadletter import DeadLetterLimit, publish
+from consumers.sink import LogEnds, Prepared, Sink, Written, prepare
+from penstock.clickhouse import Tables
+from penstock.clock import Clock
+from penstock.errors import Unavailable
+from penstock.eventlog import EventLog, StoredRecord
+from penstock.settings import Writer
+from penstock.telemetry import Metrics
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+
+_Result = TypeVar("_Result")
+_log = structlog.get_logger(__name__)
+
+
+class Stopped(Exception):
+    """The writer was told to stop in the middle of a retry; what is not stored is in the log."""
+
+
+class Pipeline:
+    """See the module. One thread at a time."""
+
+    def __init__(
+        self, settings: Writer, *, log: EventLog, tables: Tables, clock: Clock, metrics: Metrics, owner: str
+    ) -> None:
+        self._limits = BatchLimits(settings.max_rows, settings.max_bytes)
+        self._log = log
+        self._sink = Sink(tables, owner)
+        self._clock = clock
+        self._metrics = metrics
+        self._dead_letter_limit = DeadLetterLimit(settings.max_dead_letter_share)
+        self._buffers: dict[int, PartitionBuffer] = {}
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Ends retries; from any thread."""
+        self._stopping.set()
+
+    @property
+    def partitions(self) -> set[int]:
+        """The partitions that are claimed."""
+        return set(self._buffers)
+
+    def stored_through(self) -> dict[int, int]:
+        """The last offset in the tables, of each claimed partition."""
+        return {partition: progress.stored_through for partition, progress in self._sink.progress().items()}
+
+    def claim(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Takes over partitions; returns the offset of each from which records are wanted.
+
+        Raises:
+            Stopped: see `stop`.
+        """
+        wanted = set(partitions)
+        claimed = self._persistently("claim", lambda: self._sink.claim(wanted, self._clock.now_ms()))
+        starts = {}
+        for partition, progress in claimed.items():
+            starts[partition] = progress.stored_through + 1
+            self._buffers[partition] = PartitionBuffer(partition, starts[partition], progress.pending)
+        _log.info("partitions claimed", partitions=sorted(wanted))
+        return starts
+
+    def release(self, partitions: Iterable[int]) -> None:
+        """Forgets partitions that are another's now, with what was buffered of them."""
+        for partition in partitions:
+            self._buffers.pop(partition, None)
+            self._sink.release([partition])
+
+    def write(self, records: Sequence[StoredRecord], ends: LogEnds) -> None:
+        """Stores the records of claimed partitions; done when all are in the tables.
+
+        (All but the part of a range that another writer announced before it died, and that is not complete yet: it
+        stays buffered until the rest of it comes.)
+
+        Args:
+            ends: where the log ended, as far as known.
+
+        Raises:
+            LogGap: records are missing; read again from where it says. What came before is stored.
+            WriterFenced: partitions are another's now.
+            TablesRefused, UnknownFormat, StartError: the writer cannot go on.
+            Stopped: see `stop`.
+        """
+        try:
+            for record in records:
+                self._buffers[record.partition].add(record)
+        finally:
+            while self._write_round(ends):
+                pass
+
+    def _write_round(self, ends: LogEnds) -> bool:
+        """One batch of each partition that has one: the statements around the inserts serve all of them."""
+        batches = [batch for buffer in self._buffers.values() if (batch := buffer.cut(self._limits))]
+        if not batches:
+            return False
+        ready = [prepare(batch) for batch in batches]
+        self._persistently("announce", lambda: self._sink.announce(ready, self._clock.now_ms()))
+        written = [self._insert(one) for one in ready]
+        self._persistently("conclude", lambda: self._sink.conclude(written, ends, self._clock.now_ms()))
+        for done in written:
+            self._buffers[done.batch.partition].drop(done.batch)
+        self._count(written, ends)
+        return True
+
+    def _insert(self, ready: Prepared) -> Written:
+        with self._metrics.insert_seconds.time():
+            written = self._persistently("insert", lambda: self._sink.insert(ready))
+        for letter in written.dead:
+            self._persistently("dead letter", lambda one=letter: publish(self._log, one, self._clock.now_ms()))  # type: ignore[misc] # mypy does not infer a lambda's default
+        self._dead_letter_limit.count(good=len(ready.batch.records) - len(written.dead), bad=len(written.dead))
+        return written
+
+    def heartbeat(self, ends: LogEnds) -> None:
+        """Says that the claimed partitions are looked after."""
+        now_ms = self._clock.now_ms()
+        try:
+            self._sink.heartbeat(ends, now_ms)
+        except Unavailable as error:
+            _log.warning("heartbeat not stored", reason=error.message)
+        self._measure_lag(ends, now_ms)
+
+    def _count(self, written: Sequence[Written], ends: LogEnds) -> None:
+        now_ms = self._clock.now_ms()
+        for done in written:
+            self._metrics.events_stored.inc(done.stored)
+            self._metrics.events_repeated.inc(done.repeated)
+            self._metrics.dead_letters.inc(len(done.dead))
+            for accepted_ms in done.accepted_ms:
+                self._metrics.visible_seconds.observe(max(0, now_ms - accepted_ms) / 1000)
+        self._measure_lag(ends, now_ms)
+
+    def _measure_lag(self, ends: LogEnds, now_ms: int) -> None:
+        for partition, progress in self._sink.progress().items():
+            left = max(0, ends.offsets.get(partition, 0) - progress.stored_through - 1)
+            self._metrics.lag_records.labels(str(partition)).set(left)
+            seconds = max(0, now_ms - progress.complete_ms) / 1000 if left else 0
+            self._metrics.lag_seconds.labels(str(partition)).set(seconds)
+
+    def _persistently(self, doing: str, call: Callable[[], _Result]) -> _Result:
+        """Calls until it succeeds, fails for good, or the writer is told to stop."""
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return call()
+            except Unavailable as error:
+                self._metrics.insert_retries.inc()
+                _log.warning("will try again", doing=doing, reason=error.message, pause_seconds=pause)
+            if self._stopping.wait(pause):
+                raise Stopped
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def pause_between(started: float, least_seconds: float, stopping: threading.Event) -> None:
+    """Waits until `least_seconds` have passed since `started` (monotonic): few large inserts beat many small ones."""
+    stopping.wait(max(0.0, started + least_seconds - time.monotonic()))

@@ -1,0 +1,267 @@
+"""Batches into the tables, exactly once: announce, check the claim, insert with a token, state the new mark.
+
+For each partition it writes, a sink holds a claim with an epoch. A batch goes in as one insert whose token names its
+range. Before the insert the range is stated as pending; after it, as stored. Whoever comes after a crash finds the
+pending range, forms the same batch, and inserts it with the same token: the tables ignore what they already have.
+
+A sink whose partition was claimed by another must not insert any more, even if it was paused for long. The order makes
+sure: it states the range, *then* reads the claims. A newcomer claims, *then* reads the stated ranges. So either this
+sink sees the claim and stops, or the newcomer sees the range and inserts exactly it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from consumers.batch import Batch
+from consumers.deadletter import DeadLetter
+from consumers.decode import DecodedRecord, decode, place_of
+from penstock.clickhouse import Tables
+from penstock.clickhouse.progress import (
+    GENERATION,
+    Progress,
+    read_epochs,
+    read_progress,
+    write_claims,
+    write_progress,
+)
+from penstock.errors import TablesRefused, WriterFenced
+from schemas.record import MalformedRecord
+from schemas.tables import EVENTS, EVENTS_PROBE
+from schemas.topics import Topic
+
+_LOOKUP_IDS = 10_000
+"""Ids in one look-up: bounds the statement's size."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnds:
+    """Where the log ended.
+
+    Attributes:
+        offsets: for each partition the offset that its next record will have.
+        read_ms: when that was so, milliseconds since 1970.
+    """
+
+    offsets: Mapping[int, int]
+    read_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch that is decoded.
+
+    Attributes:
+        records: by offset; those that could not be decoded are missing.
+        dead: what could not be.
+    """
+
+    batch: Batch
+    records: Mapping[int, DecodedRecord]
+    dead: list[DeadLetter]
+
+    @property
+    def token(self) -> str:
+        """The identity of the insert."""
+        batch = self.batch
+        return f"{Topic.EVENTS}:{batch.partition}:{batch.first}-{batch.last}:{GENERATION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a batch came to.
+
+    Attributes:
+        stored: rows that are in the tables.
+        repeated: second copies that were refused.
+        dead: what was set aside.
+        accepted_ms: when each record's first event was received.
+    """
+
+    batch: Batch
+    stored: int
+    repeated: int
+    dead: list[DeadLetter]
+    accepted_ms: list[int]
+
+
+def prepare(batch: Batch) -> Prepared:
+    """Decodes a batch.
+
+    Raises:
+        UnknownFormat: a newer version wrote a record.
+    """
+    records, dead = {}, []
+    for record in batch.records:
+        try:
+            records[record.offset] = decode(record)
+        except MalformedRecord as error:
+            dead.append(DeadLetter(batch.partition, record.offset, None, str(error), record.value or b""))
+    return Prepared(batch, records, dead)
+
+
+class Sink:
+    """The tables as one writer sees them. Not thread-safe: one batch at a time keeps the order."""
+
+    def __init__(self, tables: Tables, owner: str) -> None:
+        self._tables = tables
+        self._owner = owner
+        self._progress: dict[int, Progress] = {}
+
+    def claim(self, partitions: Iterable[int], now_ms: int) -> dict[int, Progress]:
+        """Takes over partitions from whoever wrote them; returns how far they are.
+
+        Raises:
+            TablesUnavailable: nothing is claimed for sure; claim again.
+        """
+        wanted = set(partitions)
+        epochs = read_epochs(self._tables)
+        claimed = {partition: epochs.get(partition, 0) + 1 for partition in wanted}
+        write_claims(self._tables, claimed, self._owner, now_ms)
+        stated = read_progress(self._tables)
+        for partition, epoch in claimed.items():
+            before = stated.get(partition, Progress(partition, 0, 0))
+            self._progress[partition] = replace(before, epoch=epoch, sequence=0)
+        return {partition: self._progress[partition] for partition in wanted}
+
+    def release(self, partitions: Iterable[int]) -> None:
+        """Forgets partitions that are another's now."""
+        for partition in partitions:
+            self._progress.pop(partition, None)
+
+    def progress(self) -> Mapping[int, Progress]:
+        """How far each claimed partition is."""
+        return self._progress
+
+    def announce(self, batches: Sequence[Prepared], now_ms: int) -> None:
+        """States the ranges that are about to be inserted, and makes sure that they still may be.
+
+        Raises:
+            WriterFenced: another writer has a partition; nothing will be inserted.
+            TablesUnavailable: announce again.
+        """
+        ranges = {ready.batch.partition: (ready.batch.first, ready.batch.last) for ready in batches}
+        self._state([replace(self._progress[part], pending=span, written_ms=now_ms) for part, span in ranges.items()])
+        epochs = read_epochs(self._tables)
+        lost = [partition for partition in ranges if epochs.get(partition, 0) > self._progress[partition].epoch]
+        if lost:
+            self.release(lost)
+            raise WriterFenced(f"Another writer has taken the partitions {lost}")
+
+    def insert(self, ready: Prepared) -> Written:
+        """Inserts an announced batch; the same call again changes nothing.
+
+        Raises:
+            TablesUnavailable: not known whether it was inserted; insert again.
+            TablesRefused: the tables refuse it although every line for itself is good.
+        """
+        repeated = self._repeated(ready)
+        lines = [line for offset in ready.records for line in _kept(ready.records[offset], repeated.get(offset))]
+        dead = list(ready.dead)
+        rows = sum([decoded.rows for decoded in ready.records.values()]) - sum(map(len, repeated.values()))
+        if lines:
+            body = b"\n".join(lines)
+            try:
+                self._tables.insert(EVENTS, body, token=ready.token)
+            except TablesRefused as refusal:
+                bad = self._insert_without_bad(ready, body, refusal)
+                dead += bad
+                rows -= len(bad)
+        accepted_ms = [decoded.accepted_ms for decoded in ready.records.values()]
+        return Written(ready.batch, rows, sum(map(len, repeated.values())), dead, accepted_ms)
+
+    def _repeated(self, ready: Prepared) -> dict[int, set[int]]:
+        """The events, by offset and index, whose derived id stands earlier in the log."""
+        partition, first = ready.batch.partition, ready.batch.first
+        ids = {id_ for decoded in ready.records.values() for id_ in decoded.derived.values()}
+        seen = self._stored_before(sorted(ids), partition, first) if ids else set()
+        found: dict[int, set[int]] = {}
+        for offset, decoded in ready.records.items():
+            for index, id_ in decoded.derived.items():
+                if id_ in seen:
+                    found.setdefault(offset, set()).add(index)
+                seen.add(id_)
+        return found
+
+    def _stored_before(self, ids: list[str], partition: int, offset: int) -> set[str]:
+        """Only what stands before the batch counts: a batch that is inserted again must not find itself."""
+        sql = """
+            SELECT DISTINCT toString(id) FROM derived_ids
+            WHERE id IN {ids:Array(UUID)} AND log_partition = {partition:UInt16} AND log_offset < {offset:UInt64}
+        """
+        seen: set[str] = set()
+        for start in range(0, len(ids), _LOOKUP_IDS):
+            some = "[" + ",".join(f"'{id_}'" for id_ in ids[start : start + _LOOKUP_IDS]) + "]"
+            rows = self._tables.select(sql, {"ids": some, "partition": partition, "offset": offset})
+            seen |= {str(row[0]) for row in rows}
+        return seen
+
+    def _insert_without_bad(self, ready: Prepared, body: bytes, refusal: TablesRefused) -> list[DeadLetter]:
+        """Finds the lines that the tables cannot read, and inserts the others."""
+        bad: list[tuple[bytes, str]] = []
+        good: list[tuple[bytes, str]] = []
+        for line in body.split(b"\n"):
+            reason = self._refusal(line)
+            (bad if reason else good).append((line, reason))
+        if not bad:
+            raise refusal
+        if good:
+            self._tables.insert(EVENTS, b"\n".join([line for line, _ in good]), token=ready.token)
+        return [_dead_line(ready.batch.partition, line, reason) for line, reason in bad]
+
+    def _refusal(self, line: bytes) -> str:
+        try:
+            self._tables.insert(EVENTS_PROBE, line)
+        except TablesRefused as error:
+            return f"the tables refuse the event (ClickHouse code {error.number})"
+        return ""
+
+    def conclude(self, written: Sequence[Written], ends: LogEnds, now_ms: int) -> None:
+        """States that batches are in the tables; `ends` tells whether something is left.
+
+        Raises:
+            TablesUnavailable: conclude again.
+        """
+        self._state(
+            [self._stated(done.batch.partition, done.batch.last, ends, now_ms, done.accepted_ms) for done in written]
+        )
+
+    def heartbeat(self, ends: LogEnds, now_ms: int) -> None:
+        """States that the claimed partitions are still looked after, and whether something is left.
+
+        Raises:
+            TablesUnavailable: the next one will do.
+        """
+        self._state([self._stated(part, now.stored_through, ends, now_ms, []) for part, now in self._progress.items()])
+
+    def _stated(self, partition: int, through: int, ends: LogEnds, now_ms: int, accepted_ms: list[int]) -> Progress:
+        before = self._progress[partition]
+        caught_up = through + 1 >= ends.offsets.get(partition, 0)
+        complete_ms = ends.read_ms if caught_up else max([before.complete_ms, *accepted_ms[-1:]])
+        pending = before.pending if through < (before.pending or (0, -1))[1] else None
+        return replace(
+            before,
+            stored_through=through,
+            pending=pending,
+            caught_up=caught_up,
+            complete_ms=complete_ms,
+            written_ms=now_ms,
+        )
+
+    def _state(self, rows: list[Progress]) -> None:
+        """States `rows`, each with the next sequence number; they count here only once they are written."""
+        stated = [replace(row, sequence=row.sequence + 1) for row in rows]
+        if stated:
+            write_progress(self._tables, stated)
+        self._progress |= {row.partition: row for row in stated}
+
+
+def _kept(decoded: DecodedRecord, repeated: set[int] | None) -> list[bytes]:
+    """The lines of a record without its second copies; undivided where there are none."""
+    if not repeated:
+        return [decoded.lines]
+    return [line for index, line in enumerate(decoded.lines.split(b"\n")) if index not in repeated]
+
+
+def _dead_line(partition: int, line: bytes, reason: str) -> DeadLetter:
+    offset, index = place_of(line)
+    return DeadLetter(partition, offset, index, reason, line)

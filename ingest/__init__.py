@@ -1,0 +1,1 @@
+"""HTTP in: requests become events in the log."""

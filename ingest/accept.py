@@ -1,0 +1,210 @@
+"""From the bytes of one event to an entry for the log, or to what is wrong with it. Pure: no I/O, no clock.
+
+This is the hottest code of the product. The body is decoded once into a struct whose `data` stays the text that was
+sent; only where that fails is the body looked at member by member, to name everything that is wrong.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from ingest.fields import data_error, email_error, is_idempotency_key, name_error, occurred_ms
+from penstock.auth import Principal
+from penstock.errors import FieldError, MalformedBody, RequestError, ValidationFailed
+from penstock.eventlog import Entry
+from schemas.event import Event, encode_event
+from schemas.ids import contact_id, derived_event_id, event_id
+from schemas.times import to_wire
+from schemas.topics import partition_of
+
+
+class TrackBody(msgspec.Struct, gc=False):
+    """The members of an event that mean something."""
+
+    event: str
+    email: str
+    subscribed: bool | msgspec.UnsetType = msgspec.UNSET
+    data: msgspec.Raw = msgspec.Raw(b"")
+    timestamp: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class ItemBody(TrackBody, gc=False):
+    """The same, in a batch."""
+
+    idempotencyKey: str | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - wire spelling
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What an event takes from the request that brought it.
+
+    Attributes:
+        now_ms: the time of receipt, milliseconds since 1970.
+        partitions: of the log.
+    """
+
+    principal: Principal
+    now_ms: int
+    partitions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An event that is ready for the log, and what its caller is told."""
+
+    entry: Entry
+    event: str
+    contact: str
+    timestamp: str
+
+
+_decode_track = msgspec.json.Decoder(TrackBody).decode
+_decode_item = msgspec.json.Decoder(ItemBody).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+_TYPES: dict[str, tuple[type, str]] = {
+    "event": (str, "string"),
+    "email": (str, "string"),
+    "subscribed": (bool, "boolean"),
+    "timestamp": (str, "string"),
+    "idempotencyKey": (str, "string"),
+}
+_REQUIRED = ("event", "email")
+
+
+def check_utf8(body: bytes) -> None:
+    """JSON is UTF-8; the decoder does not look into what it skips.
+
+    Raises:
+        MalformedBody: it is not.
+    """
+    if body.isascii():
+        return
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedBody(f"The body is not UTF-8 (byte {error.start})") from error
+
+
+def accept_track(body: bytes, caller: Caller, idempotency_key: str | None) -> Accepted:
+    """The event in the body of `POST /v1/track`.
+
+    Raises:
+        MalformedBody: not JSON.
+        ValidationFailed: names every field that is wrong.
+    """
+    check_utf8(body)
+    return _accept(_decode(body, _decode_track), caller, idempotency_key)
+
+
+def accept_item(item: bytes, caller: Caller, default_key: str | None) -> Accepted:
+    """The event in one item of a batch; its own idempotency key goes before `default_key`.
+
+    Raises:
+        MalformedBody, ValidationFailed: see `accept_track`.
+    """
+    decoded: ItemBody = _decode(item, _decode_item)
+    key = decoded.idempotencyKey
+    if key is msgspec.UNSET:
+        return _accept(decoded, caller, default_key)
+    if not is_idempotency_key(key):
+        wrong = FieldError("idempotencyKey", "Must be 1 to 255 printable ASCII characters", "invalid_string")
+        raise ValidationFailed([wrong, *_field_errors(decoded, caller.now_ms)])
+    return _accept(decoded, caller, key)
+
+
+def _decode(body: bytes, decode: Any) -> Any:
+    try:
+        return decode(body)
+    except msgspec.ValidationError as error:
+        raise _explained(body) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed(error) from error
+
+
+def malformed(error: Exception) -> MalformedBody:
+    """The decoder's complaint as ours; its words name the byte."""
+    reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return MalformedBody(f"The body is not valid JSON: {reason}")
+
+
+def _accept(body: TrackBody, caller: Caller, key: str | None) -> Accepted:
+    happened_ms = caller.now_ms
+    if body.timestamp is not msgspec.UNSET:
+        moment = occurred_ms(body.timestamp, caller.now_ms)
+        happened_ms = moment if isinstance(moment, int) else -1
+    data = bytes(body.data)
+    contact = _contact(caller.principal.project_id, body.email)
+    if contact is None or happened_ms < 0 or name_error(body.event) or (data and data_error(data)):
+        raise ValidationFailed(_field_errors(body, caller.now_ms))
+    email, contact_uuid = contact
+    event = event_id(caller.now_ms) if key is None else derived_event_id(contact_uuid, "idempotency", key)
+    timestamp = to_wire(happened_ms)
+    line = encode_event(
+        Event(
+            caller.principal.project_id,
+            event,
+            body.event,
+            timestamp,
+            to_wire(caller.now_ms),
+            contact_uuid,
+            email,
+            data.decode(),
+            "",
+            None if body.subscribed is msgspec.UNSET else body.subscribed,
+            key is not None,
+        )
+    )
+    entry = Entry(partition_of(contact_uuid, caller.partitions), line, key is not None)
+    return Accepted(entry, event, contact_uuid, timestamp)
+
+
+@lru_cache(maxsize=16_384)  # people send more than one event; a hit saves the address check and the digest
+def _contact(project_id: str, email: str) -> tuple[str, str] | None:
+    """The normalised address and the contact's id; None for no address."""
+    if email_error(email):
+        return None
+    normalised = email.lower()
+    return normalised, contact_id(project_id, normalised)
+
+
+def _field_errors(body: TrackBody, now_ms: int) -> list[FieldError]:
+    data = bytes(body.data)
+    timestamp = None if body.timestamp is msgspec.UNSET else occurred_ms(body.timestamp, now_ms)
+    found = [
+        name_error(body.event),
+        email_error(body.email),
+        data_error(data) if data else None,
+        timestamp if isinstance(timestamp, FieldError) else None,
+    ]
+    return [error for error in found if error]
+
+
+def _explained(body: bytes) -> RequestError:
+    """What is wrong with a body whose members do not have the right types: all of it."""
+    try:
+        members = _decode_members(body)
+    except msgspec.ValidationError:
+        return ValidationFailed([FieldError("body", "Must be a JSON object", "invalid_type")])
+    wrong: list[FieldError] = [
+        FieldError(name, "Required", "invalid_type") for name in _REQUIRED if name not in members
+    ]
+    good: dict[str, Any] = {"event": "x", "email": "x@example.com"}
+    for name, (kind, readable) in _TYPES.items():
+        if name in members:
+            try:
+                good[name] = msgspec.json.decode(members[name], type=kind)
+            except msgspec.ValidationError:
+                wrong.append(FieldError(name, f"Must be a {readable}", "invalid_type"))
+    if "data" in members:
+        good["data"] = members["data"]
+    return ValidationFailed([*wrong, *_field_errors(TrackBody(**_known(good)), _NO_LIMIT_MS)])
+
+
+_NO_LIMIT_MS = 1 << 50
+
+
+def _known(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if name in TrackBody.__struct_fields__}

@@ -1,0 +1,80 @@
+"""From the bytes of a batch to one outcome per item. Pure: no I/O, no clock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from ingest.accept import Accepted, Caller, accept_item, check_utf8, malformed
+from ingest.body import NDJSON_TYPES
+from penstock.errors import FieldError, MalformedBody, PayloadTooLarge, RequestError, ValidationFailed
+
+Outcome = Accepted | RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How much a batch may hold; bytes are decompressed ones."""
+
+    events: int
+    event_bytes: int
+
+
+class _Wrapped(msgspec.Struct, gc=False):
+    events: list[msgspec.Raw]
+
+
+_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_object = msgspec.json.Decoder(_Wrapped).decode
+
+
+def split(body: bytes, kind: bytes, limits: BatchLimits) -> Sequence[bytes | msgspec.Raw]:
+    """The items' own texts, not yet looked into.
+
+    Raises:
+        MalformedBody: not JSON. (A line of NDJSON that is not is that item's matter.)
+        ValidationFailed: JSON, but neither an array nor an object with the array `events`.
+        PayloadTooLarge: too many items.
+    """
+    if kind in NDJSON_TYPES:
+        items: Sequence[bytes | msgspec.Raw] = [line for line in body.split(b"\n") if line.strip()]
+    else:
+        check_utf8(body)
+        items = _json_items(body)
+    if len(items) > limits.events:
+        raise PayloadTooLarge(
+            f"The batch has {len(items)} events, at most {limits.events} are taken", suggestion="Send several batches."
+        )
+    return items
+
+
+def _json_items(body: bytes) -> Sequence[msgspec.Raw]:
+    is_object = body.lstrip()[:1] == b"{"
+    try:
+        return _decode_object(body).events if is_object else _decode_array(body)
+    except msgspec.ValidationError as error:
+        field = "events" if is_object else "body"
+        raise ValidationFailed([FieldError(field, "Must be an array of events", "invalid_type")]) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed(error) from error
+
+
+def accept_batch(
+    items: Sequence[bytes | msgspec.Raw], caller: Caller, key: str | None, limits: BatchLimits
+) -> list[Outcome]:
+    """One outcome per item, in their order. Item *i* without a key of its own has `<key>:<i>`, where there is a key."""
+    return [
+        _outcome(bytes(item), caller, None if key is None else f"{key}:{index}", limits)
+        for index, item in enumerate(items)
+    ]
+
+
+def _outcome(item: bytes, caller: Caller, key: str | None, limits: BatchLimits) -> Outcome:
+    try:
+        if len(item) > limits.event_bytes:
+            raise PayloadTooLarge(f"The event is larger than {limits.event_bytes} bytes")
+        if not item.isascii():
+            check_utf8(item)
+        return accept_item(item, caller, key)
+    except (MalformedBody, PayloadTooLarge, ValidationFailed) as error:
+        return error

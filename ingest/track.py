@@ -1,0 +1,121 @@
+"""`POST /v1/track` and `POST /v1/track/batch`: from request to acknowledgement.
+
+The 200 is sent after the log has the events durably, never before.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from starlette.types import Receive, Scope
+
+from ingest import answers
+from ingest.accept import Accepted, Caller, accept_track
+from ingest.batch import BatchLimits, accept_batch, split
+from ingest.body import JSON_TYPES, NDJSON_TYPES, media_type, read_body
+from ingest.fields import is_idempotency_key
+from penstock.auth import Principal
+from penstock.clock import Clock
+from penstock.errors import MalformedBody, ProjectDisabled, ValidationFailed
+from penstock.eventlog import Entry, EventLog
+from penstock.http import RawResponse
+from penstock.settings import Ingest
+from penstock.telemetry import Metrics
+from schemas.position import Position
+
+_BATCH_TYPES = JSON_TYPES | NDJSON_TYPES
+
+
+class Authenticator(Protocol):
+    """Who is calling; `penstock.auth.KeyRing` is one."""
+
+    def verify(self, authorization: bytes | None, *, secret_only: bool) -> Principal:
+        """See `KeyRing.verify`."""
+        ...
+
+
+class _Head:
+    """The headers that the write routes read, found in one pass."""
+
+    __slots__ = ("authorization", "content_type", "encoding", "idempotency_key")
+
+    def __init__(self, scope: Scope) -> None:
+        self.authorization: bytes | None = None
+        self.content_type: bytes | None = None
+        self.encoding: bytes | None = None
+        self.idempotency_key: bytes | None = None
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                self.authorization = value
+            elif name == b"content-type":
+                self.content_type = value
+            elif name == b"content-encoding":
+                self.encoding = value
+            elif name == b"idempotency-key":
+                self.idempotency_key = value
+
+
+def _idempotency_key(header: bytes | None) -> str | None:
+    if header is None:
+        return None
+    key = header.decode("latin-1")
+    if not is_idempotency_key(key):
+        raise MalformedBody("The Idempotency-Key must be 1 to 255 printable ASCII characters")
+    return key
+
+
+class TrackRoutes:
+    """The two write routes as direct routes (see `penstock.http`)."""
+
+    def __init__(
+        self, settings: Ingest, *, log: EventLog, authenticate: Authenticator, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._limits = BatchLimits(settings.max_batch_events, settings.max_event_bytes)
+        self._log = log
+        self._authenticate = authenticate
+        self._clock = clock
+        self._metrics = metrics
+
+    async def track(self, scope: Scope, receive: Receive) -> RawResponse:
+        """`POST /v1/track`."""
+        head = _Head(scope)
+        principal = self._writer(head)
+        media_type(head.content_type, JSON_TYPES)
+        key = _idempotency_key(head.idempotency_key)
+        body = await read_body(scope, receive, self._settings.max_event_bytes, head.encoding)
+        caller = Caller(principal, self._clock.now_ms(), self._log.partitions)
+        try:
+            accepted = accept_track(body, caller, key)
+        except (MalformedBody, ValidationFailed):
+            self._metrics.events_rejected.inc()
+            raise
+        position = await self._append([accepted.entry], caller.now_ms)
+        return RawResponse(200, answers.tracked(accepted), answers.headers(position))
+
+    async def batch(self, scope: Scope, receive: Receive) -> RawResponse:
+        """`POST /v1/track/batch`."""
+        head = _Head(scope)
+        principal = self._writer(head)
+        kind = media_type(head.content_type, _BATCH_TYPES)
+        key = _idempotency_key(head.idempotency_key)
+        body = await read_body(scope, receive, self._settings.max_batch_bytes, head.encoding)
+        caller = Caller(principal, self._clock.now_ms(), self._log.partitions)
+        outcomes = accept_batch(split(body, kind, self._limits), caller, key, self._limits)
+        entries = [outcome.entry for outcome in outcomes if isinstance(outcome, Accepted)]
+        self._metrics.events_rejected.inc(len(outcomes) - len(entries))
+        position = await self._append(entries, caller.now_ms) if entries else {}
+        return RawResponse(200, answers.batch(outcomes), answers.headers(position))
+
+    def _writer(self, head: _Head) -> Principal:
+        principal = self._authenticate.verify(head.authorization, secret_only=False)
+        if not principal.enabled:
+            raise ProjectDisabled
+        return principal
+
+    async def _append(self, entries: Sequence[Entry], accepted_ms: int) -> Position:
+        started = time.perf_counter()
+        position = await self._log.append(entries, accepted_ms)
+        self._metrics.log_append_seconds.observe(time.perf_counter() - started)
+        self._metrics.events_accepted.inc(len(entries))
+        return position

@@ -1,0 +1,5 @@
+"""`python -m penstock`: the command `penstock`."""
+
+from penstock.cli import main
+
+main()

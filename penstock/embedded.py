@@ -1,0 +1,143 @@
+"""The embedded form, composed: ingest, writer and query in one process, on SQLite and chDB."""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import typer
+from fastapi import FastAPI
+
+from consumers.loop import WriterLoop
+from consumers.pipeline import Pipeline
+from ingest.routes import direct_routes, write_routes
+from ingest.track import TrackRoutes
+from penstock.auth import KeyRing
+from penstock.clickhouse import Tables
+from penstock.clickhouse.migrate import check_version, migrate
+from penstock.clock import SystemClock
+from penstock.errors import StartError
+from penstock.eventlog.sqlite import SqliteLog
+from penstock.http import describe, install, operation_routes
+from penstock.opening import make_tables
+from penstock.projects import ControlFollower, NewProject, create_project
+from penstock.settings import Settings
+from penstock.telemetry import Metrics
+from schemas.control import control_key, encode_subject
+
+_KEYS_SECONDS = 10
+_DEFAULT_PROJECT = "default"
+
+
+class Embedded:
+    """Everything that `penstock up` runs.
+
+    Args:
+        on_failure: called where the writer cannot go on.
+    """
+
+    def __init__(self, settings: Settings, on_failure: Callable[[Exception], None]) -> None:
+        self._settings = settings
+        self._on_failure = on_failure
+        self._clock = SystemClock()
+        self._metrics = Metrics()
+        self._made: NewProject | None = None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[FastAPI]:
+        """Opens the parts, gives the application, closes the parts in reverse."""
+        settings = self._settings
+        log = SqliteLog(settings.data_dir, max_pending_bytes=settings.ingest.max_pending_bytes)
+        await log.start()
+        try:
+            tables = make_tables(settings)
+            try:
+                await asyncio.to_thread(migrate, tables)
+                async with self._running(log, tables) as app:
+                    yield app
+            finally:
+                tables.close()
+        finally:
+            await log.stop()
+
+    @asynccontextmanager
+    async def _running(self, log: SqliteLog, tables: Tables) -> AsyncIterator[FastAPI]:
+        ring = KeyRing()
+        follower = ControlFollower(log, ring)
+        follower.start()
+        writer = self._writer(log, tables)
+        writer.start()
+        try:
+            await asyncio.to_thread(self._first_project, log, ring, follower)
+            async with self._app(log, tables, ring, follower) as app:
+                yield app
+        finally:
+            await asyncio.to_thread(writer.stop)
+            await asyncio.to_thread(follower.stop)
+
+    def _writer(self, log: SqliteLog, tables: Tables) -> WriterLoop:
+        writer, clock = self._settings.writer, self._clock
+        owner = f"{socket.gethostname()}/{os.getpid()}"
+        pipeline = Pipeline(writer, log=log, tables=tables, clock=clock, metrics=self._metrics, owner=owner)
+        return WriterLoop(writer, log=log, pipeline=pipeline, clock=clock, on_failure=self._on_failure)
+
+    def _first_project(self, log: SqliteLog, ring: KeyRing, follower: ControlFollower) -> None:
+        if not follower.wait(_KEYS_SECONDS):
+            raise StartError("The projects and keys cannot be read from the log.")
+        if not ring.projects():
+            self._made = create_project(log, _DEFAULT_PROJECT, self._clock.now_ms())
+            for subject in (self._made.public.record, self._made.secret.record, self._made.project):
+                ring.apply(control_key(subject), encode_subject(subject))
+
+    @asynccontextmanager
+    async def _app(
+        self, log: SqliteLog, tables: Tables, ring: KeyRing, follower: ControlFollower
+    ) -> AsyncIterator[FastAPI]:
+        settings, metrics = self._settings, self._metrics
+        metrics.log_pending_bytes.set_function(lambda: log.pending_bytes)
+        track = TrackRoutes(settings.ingest, log=log, authenticate=ring, clock=self._clock, metrics=metrics)
+        checks = {"log": log.check, "keys": follower.check, "tables": lambda: check_version(tables)}
+        app = FastAPI(redirect_slashes=False, **describe("penstock"))
+        app.include_router(write_routes(track))
+        app.include_router(operation_routes(metrics, checks))
+        install(
+            app,
+            metrics,
+            direct=direct_routes(track),
+            origins=settings.query.cors_origins,
+            access=settings.log.access,
+        )
+        yield app
+
+    def greet(self, address: str, as_json: bool) -> None:
+        """Says where it listens; on the first start also the keys, with a line that works."""
+        made = self._made
+        if as_json:
+            keys = {"publicKey": made.public.text, "secretKey": made.secret.text} if made else {}
+            project = {"projectId": made.project.id} if made else {}
+            typer.echo(json.dumps({"address": address, **project, **keys}))
+        elif made:
+            typer.echo(_first_greeting(address, made))
+        else:
+            typer.echo(f"penstock is ready at {address}   (keys: 'penstock key create'; docs: {address}/docs)")
+
+
+def _first_greeting(address: str, made: NewProject) -> str:
+    return f"""
+penstock is ready at {address}   (docs: {address}/docs)
+
+  Project     {made.project.name}   {made.project.id}
+  Public key  {made.public.text}   (tracks events)
+  Secret key  {made.secret.text}   (tracks and reads; keep it)
+
+The keys are shown this once. Track an event:
+
+  curl {address}/v1/track -H 'Authorization: Bearer {made.public.text}' \\
+    -H 'Content-Type: application/json' -d '{{"event":"signup","email":"ada@example.com","data":{{"plan":"pro"}}}}'
+
+and read it back:
+
+  curl {address}/events -H 'Authorization: Bearer {made.secret.text}'
+"""

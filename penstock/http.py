@@ -1,0 +1,358 @@
+"""What every HTTP answer has in common: request id, one error shape, CORS, metrics; and the routes of operation.
+
+`Shell` is the outermost layer of each application. Routes that must cost little are handed to it as *direct* routes: it
+calls them without FastAPI's routing and dependencies in between (measured: a third of the time per request), and the
+OpenAPI document describes them all the same.
+"""
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from penstock import __version__
+from penstock.errors import (
+    FieldError,
+    MalformedBody,
+    MethodNotAllowed,
+    NotFound,
+    PenstockError,
+    RequestError,
+    Unavailable,
+    ValidationFailed,
+)
+from penstock.telemetry import CONTENT_TYPE, Metrics
+from schemas.times import to_wire
+
+RawHeaders = list[tuple[bytes, bytes]]
+"""Names in lower case, as ASGI has them."""
+
+JSON_TYPE = (b"content-type", b"application/json")
+
+_OPEN_PREFIX = "/v1/track"
+"""Routes that a browser on any site may call: they take public keys."""
+
+_OPEN_PREFLIGHT: RawHeaders = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"POST, OPTIONS"),
+    (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key"),
+    (b"access-control-max-age", b"86400"),
+]
+_EXPOSED = (b"access-control-expose-headers", b"X-Request-ID, X-Position, X-Data-Age-Ms, Retry-After")
+_MAX_REQUEST_ID = 128
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class RawResponse:
+    """An answer before it is sent. The body is whole: there are no streams here."""
+
+    status: int
+    body: bytes
+    headers: RawHeaders = field(default_factory=lambda: [JSON_TYPE])
+
+
+DirectRoute = Callable[[Scope, Receive], Awaitable[RawResponse]]
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, of the machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+def find_header(scope: Scope, wanted: bytes) -> bytes | None:
+    """The first header of that (lower-case) name."""
+    for name, value in scope["headers"]:
+        if name == wanted:
+            return bytes(value)
+    return None
+
+
+def request_id_of(scope: Scope) -> str:
+    """The inbound X-Request-ID where it is fit to be repeated, else a fresh one."""
+    inbound = find_header(scope, b"x-request-id")
+    if inbound and len(inbound) <= _MAX_REQUEST_ID:
+        text = inbound.decode("latin-1")
+        if text.isascii() and text.isprintable():
+            return text
+    return os.urandom(12).hex()
+
+
+def error_response(error: Exception, request_id: str) -> RawResponse:
+    """The one place that makes a status and a body of an error."""
+    if isinstance(error, RequestError):
+        return _render(error.status, error.code, error.message, request_id, error)
+    if isinstance(error, Unavailable):
+        response = _render(503, "SERVICE_UNAVAILABLE", error.message, request_id)
+        response.headers.append((b"retry-after", str(error.retry_after_seconds).encode()))
+        return response
+    return _render(500, "INTERNAL_SERVER_ERROR", "Something went wrong on our side", request_id)
+
+
+def error_member(error: RequestError) -> dict[str, Any]:
+    """The `error` member of an error's body, without what belongs to the request; batches have one per item."""
+    member: dict[str, Any] = {"code": error.code, "message": error.message, "statusCode": error.status}
+    if error.field_errors:
+        member["errors"] = [
+            {"field": wrong.field, "message": wrong.message, "code": wrong.code} for wrong in error.field_errors
+        ]
+    if error.details:
+        member["details"] = error.details
+    if error.suggestion:
+        member["suggestion"] = error.suggestion
+    return member
+
+
+def _render(status: int, code: str, message: str, request_id: str, error: RequestError | None = None) -> RawResponse:
+    member = error_member(error) if error else {"code": code, "message": message, "statusCode": status}
+    member["requestId"] = request_id
+    body = {"success": False, "error": member, "message": message, "timestamp": to_wire(now_ms())}
+    headers: RawHeaders = [JSON_TYPE]
+    if error:
+        headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    return RawResponse(status, msgspec.json.encode(body), headers)
+
+
+def _as_ours(error: Exception) -> Exception:
+    """The framework's errors as ours."""
+    if isinstance(error, RequestValidationError):
+        return ValidationFailed([_framework_field(problem) for problem in error.errors()])
+    if isinstance(error, HTTPException):
+        return _http_error(error)
+    return error
+
+
+def _framework_field(problem: Mapping[str, Any]) -> FieldError:
+    path = [str(part) for part in problem["loc"][1:]] or ["body"]
+    return FieldError(".".join(path), str(problem["msg"]), "invalid_type")
+
+
+def _http_error(error: HTTPException) -> RequestError:
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return NotFound("There is no such route", suggestion="GET /docs lists all routes.")
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        refused = MethodNotAllowed("The route does not have this method")
+        refused.headers = dict(error.headers or {})
+        return refused
+    return MalformedBody(str(error.detail))
+
+
+def as_starlette(response: RawResponse) -> Response:
+    """The answer for a route behind FastAPI."""
+    made = Response(response.body, response.status)
+    for name, value in response.headers:
+        made.headers[name.decode()] = value.decode()
+    return made
+
+
+class Shell:
+    """The outermost layer: see the module."""
+
+    def __init__(
+        self, app: ASGIApp, *, direct: Mapping[str, DirectRoute], origins: Sequence[str], metrics: Metrics, access: bool
+    ) -> None:
+        self._app = app
+        self._direct = direct
+        self._origins = frozenset(origins)
+        self._access = access
+        self._requests = metrics.requests
+        self._seconds = metrics.request_seconds
+        self._observers: dict[tuple[str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = request_id_of(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        path = scope["path"]
+        if scope["method"] == "OPTIONS" and (preflight := self._preflight(scope)):
+            await _send(send, preflight, request_id, [])
+            return
+        route = self._direct.get(path)
+        if route is None:
+            status = await self._framed(scope, receive, send, request_id)
+            path = getattr(scope.get("route"), "path", "unmatched")
+        else:
+            response = await self._answer(route, scope, receive, request_id)
+            await _send(send, response, request_id, self._cors(scope))
+            status = response.status
+        self._observe(path, status, time.perf_counter() - started)
+        if self._access or status >= 500:
+            _log.info("request", method=scope["method"], path=scope["path"], status=status, request_id=request_id)
+
+    def _observe(self, route: str, status: int, seconds: float) -> None:
+        observers = self._observers.get((route, status))
+        if observers is None:
+            observers = self._observers[route, status] = (
+                self._requests.labels(route, str(status)).inc,
+                self._seconds.labels(route).observe,
+            )
+        observers[0]()
+        observers[1](seconds)
+
+    async def _answer(self, route: DirectRoute, scope: Scope, receive: Receive, request_id: str) -> RawResponse:
+        try:
+            if scope["method"] != "POST":
+                refused = MethodNotAllowed("The route takes POST only")
+                refused.headers = {"Allow": "POST, OPTIONS"}
+                raise refused
+            return await route(scope, receive)
+        except PenstockError as error:
+            return error_response(error, request_id)
+        except Exception as error:  # noqa: BLE001 - the caller gets a 500 of our shape, we get the trace
+            _log.exception("request failed", path=scope["path"], request_id=request_id)
+            return error_response(error, request_id)
+
+    async def _framed(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> int:
+        """Runs the application, adding our headers to its answer; an error that it lets through becomes one."""
+        status = 0
+        extra = [(b"x-request-id", request_id.encode()), *self._cors(scope)]
+
+        async def adding(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(raw=message["headers"]).raw.extend(extra)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, adding)
+        except Exception as error:
+            _log.exception("request failed", path=scope["path"], request_id=request_id)
+            if status:  # too late for another answer: the server closes the connection
+                raise
+            response = error_response(error, request_id)
+            await _send(send, response, request_id, self._cors(scope))
+            return response.status
+        return status
+
+    def _cors(self, scope: Scope) -> RawHeaders:
+        if scope["path"].startswith(_OPEN_PREFIX):
+            return [(b"access-control-allow-origin", b"*"), _EXPOSED]
+        if not self._origins:
+            return []
+        origin = Headers(scope=scope).get("origin", "")
+        if origin not in self._origins:
+            return [(b"vary", b"Origin")]
+        return [(b"access-control-allow-origin", origin.encode()), (b"vary", b"Origin"), _EXPOSED]
+
+    def _preflight(self, scope: Scope) -> RawResponse | None:
+        """The answer to a browser that asks before it calls; None where the question is not allowed or not one."""
+        if scope["path"].startswith(_OPEN_PREFIX):
+            return RawResponse(204, b"", list(_OPEN_PREFLIGHT))
+        allowed = self._cors(scope)
+        if len(allowed) < 2 or find_header(scope, b"access-control-request-method") is None:
+            return None
+        methods = (b"access-control-allow-methods", b"GET, POST, PATCH, DELETE, OPTIONS")
+        names = (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key, X-After-Position")
+        return RawResponse(204, b"", [*allowed, methods, names, (b"access-control-max-age", b"86400")])
+
+
+async def _send(send: Send, response: RawResponse, request_id: str, extra: RawHeaders) -> None:
+    headers = [
+        *response.headers,
+        (b"content-length", str(len(response.body)).encode()),
+        (b"x-request-id", request_id.encode()),
+        *extra,
+    ]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+async def _handle_error(request: Request, error: Exception) -> Response:
+    return as_starlette(error_response(_as_ours(error), request.state.request_id))
+
+
+def install(
+    app: FastAPI,
+    metrics: Metrics,
+    *,
+    direct: Mapping[str, DirectRoute] | None = None,
+    origins: Sequence[str] = (),
+    access: bool = False,
+) -> None:
+    """Puts the shell around `app` and our error shape into it."""
+    for kind in (HTTPException, RequestValidationError, PenstockError):
+        app.add_exception_handler(kind, _handle_error)
+    install_security(app)
+    app.add_middleware(Shell, direct=direct or {}, origins=origins, metrics=metrics, access=access)
+
+
+def describe(title: str) -> dict[str, Any]:
+    """FastAPI's arguments that every application shares: what its OpenAPI document says of it."""
+    return {
+        "title": title,
+        "version": __version__,
+        "description": "Event tracking: an acknowledged event is never lost and never counted twice.",
+        "license_info": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    }
+
+
+def install_security(app: FastAPI) -> None:
+    """Names the key in the OpenAPI document; the routes check it themselves."""
+    original = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = original()
+        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["key"] = {"type": "http", "scheme": "bearer", "description": "pk_… for tracking, sk_… for all routes"}
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend the document
+
+
+Check = Callable[[], None]
+"""Returns where its part can do its work, raises Unavailable where not."""
+
+
+def operation_routes(metrics: Metrics, checks: Mapping[str, Check]) -> APIRouter:
+    """`/healthz`, `/readyz`, `/metrics`, and `/`, which leads a browser to the documentation.
+
+    Args:
+        checks: by the name that `/readyz` shows; they may block and run in a thread.
+    """
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/healthz", summary="The process is alive")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", summary="The process can do its work; 503 names what is missing")
+    def readyz(request: Request) -> Response:
+        missing = {name: reason for name, check in checks.items() if (reason := _reason(check))}
+        if not missing:
+            return as_starlette(RawResponse(200, b'{"status":"ready"}'))
+        text = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+        return as_starlette(error_response(Unavailable(f"Not ready: {text}"), request.state.request_id))
+
+    @router.get("/metrics", summary="Metrics for Prometheus")
+    async def metrics_text() -> Response:
+        return Response(metrics.render(), media_type=CONTENT_TYPE)
+
+    @router.get("/", include_in_schema=False)
+    async def root() -> Response:
+        return Response(status_code=307, headers={"location": "/docs"})
+
+    return router
+
+
+def _reason(check: Check) -> str:
+    try:
+        check()
+    except Unavailable as error:
+        return error.message
+    return ""

@@ -1,0 +1,97 @@
+"""The three processes of the scaled-out form, composed: each opens its parts, serves, and closes them in reverse."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from ingest.app import create_app as create_ingest
+from penstock.auth import KeyRing
+from penstock.clickhouse.migrate import check_version
+from penstock.clock import SystemClock
+from penstock.eventlog.kafka import KafkaLog
+from penstock.http import describe, install, operation_routes
+from penstock.opening import make_tables
+from penstock.projects import ControlFollower
+from penstock.settings import Settings
+from penstock.telemetry import Metrics
+
+
+@asynccontextmanager
+async def _followed_keys(log: KafkaLog) -> AsyncIterator[tuple[KeyRing, ControlFollower]]:
+    ring = KeyRing()
+    follower = ControlFollower(log, ring)
+    follower.start()
+    try:
+        yield ring, follower
+    finally:
+        await asyncio.to_thread(follower.stop)
+
+
+@asynccontextmanager
+async def open_ingest(settings: Settings) -> AsyncIterator[FastAPI]:
+    """Ingest: the log and the keys."""
+    log = KafkaLog(settings.kafka, max_pending_bytes=settings.ingest.max_pending_bytes)
+    metrics = Metrics()
+    await log.start()
+    try:
+        async with _followed_keys(log) as (ring, follower):
+            metrics.log_pending_bytes.set_function(lambda: log.pending_bytes)
+            yield create_ingest(
+                settings,
+                log=log,
+                authenticate=ring,
+                clock=SystemClock(),
+                metrics=metrics,
+                checks={"log": log.check, "keys": follower.check},
+            )
+    finally:
+        await log.stop()
+
+
+@asynccontextmanager
+async def open_query(settings: Settings) -> AsyncIterator[FastAPI]:
+    """Query: the tables and the keys."""
+    from query_api.app import create_app as create_query  # noqa: PLC0415
+
+    log = KafkaLog(settings.kafka)
+    tables = make_tables(settings)
+    try:
+        async with _followed_keys(log) as (ring, follower):
+            app = create_query(
+                settings,
+                tables=tables,
+                authenticate=ring,
+                metrics=Metrics(),
+                checks={"keys": follower.check, "tables": lambda: check_version(tables)},
+            )
+            yield app
+    finally:
+        tables.close()
+        log.close()
+
+
+@asynccontextmanager
+async def open_consume(settings: Settings, on_failure: Callable[[Exception], None]) -> AsyncIterator[FastAPI]:
+    """Consume: Kafka's group, the tables, and a few routes that tell how it goes."""
+    from consumers.faust_app import WriterApp  # noqa: PLC0415 - faust takes half a second to import
+    from consumers.pipeline import Pipeline  # noqa: PLC0415
+
+    log, tables, metrics, clock = KafkaLog(settings.kafka), make_tables(settings), Metrics(), SystemClock()
+    owner = f"{socket.gethostname()}/{os.getpid()}"
+    pipeline = Pipeline(settings.writer, log=log, tables=tables, clock=clock, metrics=metrics, owner=owner)
+    writer = WriterApp(settings.kafka, settings.writer, log=log, pipeline=pipeline, clock=clock, on_failure=on_failure)
+    app = FastAPI(**describe("penstock consume"))
+    app.include_router(operation_routes(metrics, {"consumer": writer.check, "tables": lambda: check_version(tables)}))
+    install(app, metrics, access=settings.log.access)
+    joining = asyncio.create_task(writer.run())
+    try:
+        yield app
+    finally:
+        await writer.stop()
+        await joining
+        tables.close()
+        log.close()

@@ -1,0 +1,57 @@
+"""A ClickHouse for tests, as a process: chDB behind ClickHouse's HTTP interface.
+
+``clickhouse_bridge`` is the process and says what it does not prove: replication, ``ON CLUSTER``, asynchronous inserts,
+users and passwords, streaming of results, compressed responses, query logs.
+"""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+from tests.support.services import REPOSITORY, Process, Service, ServiceUnavailable
+
+
+class BridgeServer(Service):
+    """One bridge; see ``Service`` for start, stop, kill, pause, resume, restart.
+
+    ``clickhouse_connect.get_client(host=server.host, port=server.port)`` connects, with any user and password. Port and
+    data stay over a stop or kill.
+
+    Args:
+        data_dir: The engine's files are in its ``data``, the log beside them. Default: a new temporary directory.
+        port: Default: a free one.
+        verbose: Log every statement with its time, instead of failing ones only.
+
+    Attributes:
+        url: ``http://127.0.0.1:port``.
+    """
+
+    name: ClassVar[str] = "clickhouse"
+
+    def __init__(self, data_dir: Path | None = None, *, port: int | None = None, verbose: bool = False) -> None:
+        super().__init__(data_dir, port=port)
+        self.url = f"http://{self.host}:{self.port}"
+        self._verbose = verbose
+
+    def _prepare(self) -> Process:
+        if importlib.util.find_spec("chdb") is None:
+            raise ServiceUnavailable("the ClickHouse stand-in needs chDB: `pip install chdb`, or the extra `embedded`")
+        options = ["--path", str(self.data_dir / "data"), "--host", self.host, "--port", str(self.port)]
+        if self._verbose:
+            options.append("--verbose")
+        command = [sys.executable, "-m", "tests.support.clickhouse_bridge", *options]
+        return Process(command, log_file=self.log_file, cwd=REPOSITORY)
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=2)
+        try:
+            connection.request("GET", "/ping")
+            return connection.getresponse().read() == b"Ok.\n"
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
