@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 
 from fastapi import FastAPI
-from starlette.types import Lifespan
 
 from ingest.routes import direct_routes, write_routes
 from ingest.track import Authenticator, TrackRoutes
 from penstock.clock import Clock
 from penstock.eventlog import EventLog
-from penstock.http import Check, describe, install, operation_routes
+from penstock.http import Check, Shell, describe, install, operation_routes
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 
@@ -22,12 +21,10 @@ def create_app(
     clock: Clock,
     metrics: Metrics,
     checks: Mapping[str, Check],
-    lifespan: Lifespan[FastAPI] | None = None,
-) -> FastAPI:
-    """The application; `lifespan` opens and closes the parts that are passed in."""
-    app = FastAPI(lifespan=lifespan, redirect_slashes=False, **describe("penstock ingest"))
+) -> Shell:
+    """The application. The parts that are passed in are open and stay so while it serves."""
+    app = FastAPI(redirect_slashes=False, **describe("penstock ingest"))
     track = TrackRoutes(settings.ingest, log=log, authenticate=authenticate, clock=clock, metrics=metrics)
     app.include_router(write_routes(track))
     app.include_router(operation_routes(metrics, checks))
-    install(app, metrics, direct=direct_routes(track), access=settings.log.access)
-    return app
+    return install(app, metrics, direct=direct_routes(track), access=settings.log.access)

@@ -20,7 +20,7 @@ from penstock.clickhouse.migrate import check_version, migrate
 from penstock.clock import SystemClock
 from penstock.errors import StartError
 from penstock.eventlog.sqlite import SqliteLog
-from penstock.http import describe, install, operation_routes
+from penstock.http import Shell, describe, install, operation_routes
 from penstock.opening import make_tables
 from penstock.projects import ControlFollower, NewProject, create_project
 from penstock.settings import Settings
@@ -46,7 +46,7 @@ class Embedded:
         self._made: NewProject | None = None
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[FastAPI]:
+    async def open(self) -> AsyncIterator[Shell]:
         """Opens the parts, gives the application, closes the parts in reverse."""
         settings = self._settings
         log = SqliteLog(settings.data_dir, max_pending_bytes=settings.ingest.max_pending_bytes)
@@ -63,7 +63,7 @@ class Embedded:
             await log.stop()
 
     @asynccontextmanager
-    async def _running(self, log: SqliteLog, tables: Tables) -> AsyncIterator[FastAPI]:
+    async def _running(self, log: SqliteLog, tables: Tables) -> AsyncIterator[Shell]:
         ring = KeyRing()
         follower = ControlFollower(log, ring)
         follower.start()
@@ -94,7 +94,7 @@ class Embedded:
     @asynccontextmanager
     async def _app(
         self, log: SqliteLog, tables: Tables, ring: KeyRing, follower: ControlFollower
-    ) -> AsyncIterator[FastAPI]:
+    ) -> AsyncIterator[Shell]:
         settings, metrics = self._settings, self._metrics
         metrics.log_pending_bytes.set_function(lambda: log.pending_bytes)
         track = TrackRoutes(settings.ingest, log=log, authenticate=ring, clock=self._clock, metrics=metrics)
@@ -102,14 +102,13 @@ class Embedded:
         app = FastAPI(redirect_slashes=False, **describe("penstock"))
         app.include_router(write_routes(track))
         app.include_router(operation_routes(metrics, checks))
-        install(
+        yield install(
             app,
             metrics,
             direct=direct_routes(track),
             origins=settings.query.cors_origins,
             access=settings.log.access,
         )
-        yield app
 
     def greet(self, address: str, as_json: bool) -> None:
         """Says where it listens; on the first start also the keys, with a line that works."""

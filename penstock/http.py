@@ -5,7 +5,6 @@ calls them without FastAPI's routing and dependencies in between (measured: a th
 OpenAPI document describes them all the same.
 """
 
-import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from penstock import __version__
 from penstock.errors import (
@@ -32,6 +31,7 @@ from penstock.errors import (
     ValidationFailed,
 )
 from penstock.telemetry import CONTENT_TYPE, Metrics
+from schemas.ids import random_hex
 from schemas.times import to_wire
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -86,7 +86,7 @@ def request_id_of(scope: Scope) -> str:
         text = inbound.decode("latin-1")
         if text.isascii() and text.isprintable():
             return text
-    return os.urandom(12).hex()
+    return random_hex(12)
 
 
 def error_response(error: Exception, request_id: str) -> RawResponse:
@@ -160,9 +160,9 @@ class Shell:
     """The outermost layer: see the module."""
 
     def __init__(
-        self, app: ASGIApp, *, direct: Mapping[str, DirectRoute], origins: Sequence[str], metrics: Metrics, access: bool
+        self, app: FastAPI, *, direct: Mapping[str, DirectRoute], origins: Sequence[str], metrics: Metrics, access: bool
     ) -> None:
-        self._app = app
+        self.app = app
         self._direct = direct
         self._origins = frozenset(origins)
         self._access = access
@@ -173,7 +173,7 @@ class Shell:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         started = time.perf_counter()
         request_id = request_id_of(scope)
@@ -230,7 +230,7 @@ class Shell:
             await send(message)
 
         try:
-            await self._app(scope, receive, adding)
+            await self.app(scope, receive, adding)
         except Exception as error:
             _log.exception("request failed", path=scope["path"], request_id=request_id)
             if status:  # too late for another answer: the server closes the connection
@@ -263,12 +263,9 @@ class Shell:
 
 
 async def _send(send: Send, response: RawResponse, request_id: str, extra: RawHeaders) -> None:
-    headers = [
-        *response.headers,
-        (b"content-length", str(len(response.body)).encode()),
-        (b"x-request-id", request_id.encode()),
-        *extra,
-    ]
+    headers = [*response.headers, (b"x-request-id", request_id.encode()), *extra]
+    if response.status != 204:  # RFC 9110, 8.6: no length where there can be no content
+        headers.append((b"content-length", b"%d" % len(response.body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 
@@ -284,12 +281,12 @@ def install(
     direct: Mapping[str, DirectRoute] | None = None,
     origins: Sequence[str] = (),
     access: bool = False,
-) -> None:
-    """Puts the shell around `app` and our error shape into it."""
+) -> Shell:
+    """Puts our error shape into `app` and the shell around it: what is to be served."""
     for kind in (HTTPException, RequestValidationError, PenstockError):
         app.add_exception_handler(kind, _handle_error)
     install_security(app)
-    app.add_middleware(Shell, direct=direct or {}, origins=origins, metrics=metrics, access=access)
+    return Shell(app, direct=direct or {}, origins=origins, metrics=metrics, access=access)
 
 
 def describe(title: str) -> dict[str, Any]:

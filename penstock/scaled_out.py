@@ -13,7 +13,7 @@ from penstock.auth import KeyRing
 from penstock.clickhouse.migrate import check_version
 from penstock.clock import SystemClock
 from penstock.eventlog.kafka import KafkaLog
-from penstock.http import describe, install, operation_routes
+from penstock.http import Shell, describe, install, operation_routes
 from penstock.opening import make_tables
 from penstock.projects import ControlFollower
 from penstock.settings import Settings
@@ -32,7 +32,7 @@ async def _followed_keys(log: KafkaLog) -> AsyncIterator[tuple[KeyRing, ControlF
 
 
 @asynccontextmanager
-async def open_ingest(settings: Settings) -> AsyncIterator[FastAPI]:
+async def open_ingest(settings: Settings) -> AsyncIterator[Shell]:
     """Ingest: the log and the keys."""
     log = KafkaLog(settings.kafka, max_pending_bytes=settings.ingest.max_pending_bytes)
     metrics = Metrics()
@@ -53,7 +53,7 @@ async def open_ingest(settings: Settings) -> AsyncIterator[FastAPI]:
 
 
 @asynccontextmanager
-async def open_query(settings: Settings) -> AsyncIterator[FastAPI]:
+async def open_query(settings: Settings) -> AsyncIterator[Shell]:
     """Query: the tables and the keys."""
     from query_api.app import create_app as create_query  # noqa: PLC0415
 
@@ -75,7 +75,7 @@ async def open_query(settings: Settings) -> AsyncIterator[FastAPI]:
 
 
 @asynccontextmanager
-async def open_consume(settings: Settings, on_failure: Callable[[Exception], None]) -> AsyncIterator[FastAPI]:
+async def open_consume(settings: Settings, on_failure: Callable[[Exception], None]) -> AsyncIterator[Shell]:
     """Consume: Kafka's group, the tables, and a few routes that tell how it goes."""
     from consumers.faust_app import WriterApp  # noqa: PLC0415 - faust takes half a second to import
     from consumers.pipeline import Pipeline  # noqa: PLC0415
@@ -86,10 +86,10 @@ async def open_consume(settings: Settings, on_failure: Callable[[Exception], Non
     writer = WriterApp(settings.kafka, settings.writer, log=log, pipeline=pipeline, clock=clock, on_failure=on_failure)
     app = FastAPI(**describe("penstock consume"))
     app.include_router(operation_routes(metrics, {"consumer": writer.check, "tables": lambda: check_version(tables)}))
-    install(app, metrics, access=settings.log.access)
+    shell = install(app, metrics, access=settings.log.access)
     joining = asyncio.create_task(writer.run())
     try:
-        yield app
+        yield shell
     finally:
         await writer.stop()
         await joining

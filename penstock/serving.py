@@ -1,13 +1,14 @@
 """Serves an application over HTTP until told to stop, then lets go in order."""
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from penstock.errors import StartError
 
@@ -74,7 +75,7 @@ class Process:
 
     def run(
         self,
-        parts: Callable[[], AbstractAsyncContextManager[FastAPI]],
+        parts: Callable[[], AbstractAsyncContextManager[ASGIApp]],
         listener: socket.socket,
         on_started: Callable[[], None] | None = None,
     ) -> None:
@@ -93,21 +94,25 @@ class Process:
 
     async def _serve(
         self,
-        parts: Callable[[], AbstractAsyncContextManager[FastAPI]],
+        parts: Callable[[], AbstractAsyncContextManager[ASGIApp]],
         listener: socket.socket,
         on_started: Callable[[], None],
     ) -> None:
         async with parts() as app:
+            gc.collect()
+            gc.freeze()  # what is there now stays: the collector need not walk it again and again under load
             if self._failure is None:
                 await self._serve_app(app, listener, on_started)
 
-    def _serve_app(self, app: FastAPI, listener: socket.socket, on_started: Callable[[], None]) -> Awaitable[None]:
+    def _serve_app(self, app: ASGIApp, listener: socket.socket, on_started: Callable[[], None]) -> Awaitable[None]:
         config = uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             server_header=False,
             http="httptools",
+            lifespan="off",  # the parts are opened and closed around the server
+            proxy_headers=False,
             ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )

@@ -104,5 +104,6 @@ def configure_logging(settings: Log) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
+    logging.getLogger("kafka.cluster").setLevel(logging.CRITICAL)  # a missing topic, ten times a second; we say it once
     for chatty in ("kafka", "aiokafka", "faust", "mode", "clickhouse_connect", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(settings.level.upper())))

@@ -67,9 +67,7 @@ def is_current(dev: bool) -> bool:
     """Whether the last installation still stands. One for development has all that the other needs."""
     wanted = fingerprint()
     stamps = [stamp(True)] if dev else [stamp(True), stamp(False)]
-    return VENV_PYTHON.exists() and any(
-        file.exists() and file.read_text(encoding="utf-8") == wanted for file in stamps
-    )
+    return VENV_PYTHON.exists() and any(file.exists() and file.read_text(encoding="utf-8") == wanted for file in stamps)
 
 
 def install(dev: bool) -> str:

@@ -50,7 +50,6 @@ def connection(settings: Kafka) -> dict[str, Any]:
         "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",")],
         "security_protocol": settings.security_protocol,
         "reconnect_backoff_max_ms": 1000,  # the default, 30 s, would outlast a broker's restart by far
-        "metrics_enabled": False,
     }
     if settings.security_protocol.startswith("SASL"):
         arguments |= {
@@ -189,21 +188,20 @@ class KafkaLog:
         return None
 
     def _connect(self) -> KafkaProducer:
+        self.check_topic(Topic.EVENTS)
         with _translated("be reached"):
             producer = self._make_producer()
         topic = topic_name(self._settings, Topic.EVENTS)
         with _translated(f"tell the partitions of {topic}"):
             partitions = producer.partitions_for(topic)
-        if not partitions:
-            producer.close(timeout=0)
-            raise LogUnavailable(f"The topic {topic} does not exist: run 'penstock migrate'")
-        self._partitions, self._producer, self._failure = len(partitions), producer, ""
+        self._partitions, self._producer, self._failure = len(partitions or ()), producer, ""
         return producer
 
     def _make_producer(self) -> KafkaProducer:
         delivery_ms = int(self._settings.delivery_timeout_seconds * 1000)
         return KafkaProducer(
             **connection(self._settings),
+            metrics_enabled=False,
             acks="all",
             enable_idempotence=True,
             linger_ms=0,  # lingering is done above, where events can still share a record
@@ -246,7 +244,7 @@ class KafkaLog:
         self._queue.answer(decided)
 
     def check_topic(self, topic: Topic) -> None:
-        """Whether the topic is there; asks Kafka anew.
+        """Whether the topic is there; asks Kafka anew. Without it, kafka-python waits for a missing topic in vain.
 
         Raises:
             LogUnavailable: it is not, or Kafka does not answer.
@@ -265,14 +263,14 @@ class KafkaLog:
         name = topic_name(self._settings, topic)
         with self._publish_lock, _translated(f"take a record of {name}"):
             if self._producer is None:
+                self.check_topic(topic)
                 self._producer = self._make_producer()
-            if not self._producer.partitions_for(name):
-                raise LogUnavailable(f"The topic {name} does not exist: run 'penstock migrate'")
             future = self._producer.send(name, key=key.encode(), value=value, partition=0)
             return int(future.get(timeout=self._settings.delivery_timeout_seconds).offset)
 
     def tail(self, topic: Topic, starts: Mapping[int, int]) -> "KafkaTail":
         """See `EventLog`."""
+        self.check_topic(topic)
         with _translated("be reached"):
             consumer = KafkaConsumer(
                 **connection(self._settings),

@@ -69,7 +69,7 @@ class SqliteLog:
         self._partitions = 0
         self._max_pending_bytes = max_pending_bytes
         self._next_offsets: list[int] = []
-        self._appended = threading.Condition()
+        self._appended = {topic: threading.Condition() for topic in Topic}
         self._failure: str = ""
 
     def open(self) -> None:
@@ -140,8 +140,7 @@ class SqliteLog:
             self._failure = error.message
             return [append for record in records for append in record.failed(error)]
         self._failure = ""
-        with self._appended:
-            self._appended.notify_all()
+        self._notify(Topic.EVENTS)
         return [append for record, at in zip(records, offsets, strict=True) for append in record.stored(at)]
 
     def _insert(self, records: list[PackedRecord]) -> list[int]:
@@ -164,6 +163,10 @@ class SqliteLog:
         self._next_offsets = following
         return offsets
 
+    def _notify(self, topic: Topic) -> None:
+        with self._appended[topic]:
+            self._appended[topic].notify_all()
+
     def publish(self, topic: Topic, key: str, value: bytes | None) -> int:
         """See `EventLog`."""
         now_ms = time.time_ns() // 1_000_000
@@ -172,14 +175,13 @@ class SqliteLog:
                 f"INSERT INTO {topic} (key, value, appended_ms) VALUES (?, ?, ?)",  # noqa: S608 - an enum's text
                 [key, value, now_ms],
             )
-        with self._appended:
-            self._appended.notify_all()
+        self._notify(topic)
         return int(cursor.lastrowid or 0) - 1
 
     def tail(self, topic: Topic, starts: Mapping[int, int]) -> "SqliteTail":
         """See `EventLog`."""
         with _translated("be read"):
-            return SqliteTail(_connect(self._path), topic, dict(starts), self._appended)
+            return SqliteTail(_connect(self._path), topic, dict(starts), self._appended[topic])
 
 
 def _end(connection: sqlite3.Connection, topic: Topic, partition: int) -> int:
