@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penstock.eventlog import StoredRecord
-from schemas.record import event_count
+from schemas.record import sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,9 @@ class PartitionBuffer:
     def _length(self, limits: BatchLimits) -> int:
         rows = size = length = 0
         for record in self._records:
-            rows += event_count(record.value)
-            size += len(record.value or b"")
+            events, plain_bytes = sizes(record.value)
+            rows += events
+            size += plain_bytes
             if length and (rows > limits.rows or size > limits.bytes):
                 break
             length += 1

@@ -50,8 +50,7 @@ class Caller:
     partitions: int
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True, gc=False):
     """An event that is ready for the log, and what its caller is told."""
 
     entry: Entry
@@ -136,10 +135,10 @@ def _accept(body: TrackBody, caller: Caller, key: str | None) -> Accepted:
         moment = occurred_ms(body.timestamp, caller.now_ms)
         happened_ms = moment if isinstance(moment, int) else -1
     data = bytes(body.data)
-    contact = _contact(caller.principal.project_id, body.email)
+    contact = _contact(caller.principal.project_id, body.email, caller.partitions)
     if contact is None or happened_ms < 0 or name_error(body.event) or (data and data_error(data)):
         raise ValidationFailed(_field_errors(body, caller.now_ms))
-    email, contact_uuid = contact
+    email, contact_uuid, partition = contact
     event = event_id(caller.now_ms) if key is None else derived_event_id(contact_uuid, "idempotency", key)
     timestamp = to_wire(happened_ms)
     line = encode_event(
@@ -148,26 +147,27 @@ def _accept(body: TrackBody, caller: Caller, key: str | None) -> Accepted:
             event,
             body.event,
             timestamp,
-            to_wire(caller.now_ms),
             contact_uuid,
             email,
+            "" if happened_ms == caller.now_ms else to_wire(caller.now_ms),
             data.decode(),
             "",
             None if body.subscribed is msgspec.UNSET else body.subscribed,
             key is not None,
         )
     )
-    entry = Entry(partition_of(contact_uuid, caller.partitions), line, key is not None)
+    entry = Entry(partition, line, key is not None)
     return Accepted(entry, event, contact_uuid, timestamp)
 
 
 @lru_cache(maxsize=16_384)  # people send more than one event; a hit saves the address check and the digest
-def _contact(project_id: str, email: str) -> tuple[str, str] | None:
-    """The normalised address and the contact's id; None for no address."""
+def _contact(project_id: str, email: str, partitions: int) -> tuple[str, str, int] | None:
+    """The normalised address, the contact's id and its partition; None for no address."""
     if email_error(email):
         return None
     normalised = email.lower()
-    return normalised, contact_id(project_id, normalised)
+    contact = contact_id(project_id, normalised)
+    return normalised, contact, partition_of(contact, partitions)
 
 
 def _field_errors(body: TrackBody, now_ms: int) -> list[FieldError]:

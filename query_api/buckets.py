@@ -36,18 +36,17 @@ def boundaries(first: int, last: int, interval: Interval, zone: tzinfo) -> list[
     Raises:
         TooManyBuckets: found before more than that many are made.
     """
-    found: list[int] = []
     begins = _hours(first, zone) if interval is Interval.HOUR else _calendar(first, interval, zone)
-    for begin in begins:
-        if begin <= first:
-            found.clear()
-        if not found or begin > found[-1]:
-            found.append(begin)
-        if begin > last:
-            return found
+    found = [next(begins)]
+    while found[-1] <= last:
         if len(found) > MAX_BUCKETS:
             raise TooManyBuckets(f"More than {MAX_BUCKETS} buckets")
-    raise AssertionError("time does not end")
+        begin = next(begins)
+        if begin <= first:
+            found = [begin]
+        elif begin > found[-1]:  # a skipped day begins with the next one
+            found.append(begin)
+    return found
 
 
 def _hours(first: int, zone: tzinfo) -> Iterator[int]:

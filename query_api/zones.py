@@ -47,10 +47,11 @@ def change_after(low: int, high: int, zone: tzinfo) -> int:
 
 def instant_of(local: datetime, zone: tzinfo) -> int:
     """When local clocks first show `local`; where they skip it, the moment at which they skip."""
-    early = _seconds(local.replace(tzinfo=zone, fold=0))
-    late = _seconds(local.replace(tzinfo=zone, fold=1))
-    skipped = late < early  # in a gap the offset before it (fold 0) is the smaller one
-    return change_after(late, early, zone) if skipped else early
+    by_offset_before = _seconds(local.replace(tzinfo=zone, fold=0))
+    by_offset_after = _seconds(local.replace(tzinfo=zone, fold=1))
+    if by_offset_after < by_offset_before:  # only where clocks are put forward over `local`
+        return change_after(by_offset_after, by_offset_before, zone)
+    return by_offset_before
 
 
 def day_start(day: date, zone: tzinfo) -> int:

@@ -1,22 +1,31 @@
 """The record of the log: a header line, then one or more events of one partition as JSON lines.
 
-    {"format":1,"events":2,"derived":false,"accepted_ms":1763881200000,"crc32":3735928559}
+    {"format":1,"events":2,"derived":false,"accepted_ms":1763881200000,"bytes":604,"crc32":3735928559,"zstd":false}
     {"log_index":0,"project_id":"…","id":"…", …}
     {"log_index":1,"project_id":"…","id":"…", …}
 
-Several events in one record divide the cost of producer, broker and consumer by their number. The checksum covers the
-lines: a record that passes it holds what ingest wrote, byte for byte, so the consumer may hand the lines on undecoded;
-one that does not is a dead letter. A reader meets every older format; a newer one stops it (`UnknownFormat`), since
-guessing would lose events and dead-lettering would empty the log of a half-upgraded installation.
+Several events in one record divide the cost of producer, broker and consumer by their number. From a few events on the
+lines are compressed: a log that is kept for ever is then a fifth of the size, and what is synced, sent and copied too
+(tests/bench/bench_record.py). The checksum covers what follows the header: a record that passes it holds what ingest
+wrote, byte for byte, so the consumer may hand the lines on undecoded; one that does not is a dead letter. A reader
+meets every older format; a newer one stops it (`UnknownFormat`), since guessing would lose events and dead-lettering
+would empty the log of a half-upgraded installation.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
 import msgspec
+import zstandard
 
 FORMAT = 1
+
+_COMPRESSED_FROM_BYTES = 1024
+_LEVEL = 1
+_MAX_LINES_BYTES = 256 << 20
+"""What a record may hold when it is decompressed: far above what any version packs."""
 
 
 class MalformedRecord(ValueError):
@@ -32,9 +41,20 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     events: int
     derived: bool
     accepted_ms: int
+    bytes: int
     crc32: int
+    zstd: bool = False
 
 
+class _Codecs(threading.local):
+    """zstandard's objects are for one thread each, and cost more to make than to use."""
+
+    def __init__(self) -> None:
+        self.compress = zstandard.ZstdCompressor(level=_LEVEL).compress
+        self.decompress = zstandard.ZstdDecompressor().decompress
+
+
+_codecs = _Codecs()
 _decode_header = msgspec.json.Decoder(_Header).decode
 
 
@@ -56,19 +76,33 @@ class Record:
 def pack(lines: Sequence[bytes], *, derived: bool, accepted_ms: int) -> bytes:
     """A record of `lines` (as `encode_event` makes them), in this order."""
     body = b"\n".join([b'{"log_index":%d,%b' % (index, line[1:]) for index, line in enumerate(lines)])
-    return b'{"format":%d,"events":%d,"derived":%b,"accepted_ms":%d,"crc32":%d}\n%b' % (
+    plain_bytes = len(body)
+    compressed = plain_bytes >= _COMPRESSED_FROM_BYTES
+    if compressed:
+        body = _codecs.compress(body)
+    return b'{"format":%d,"events":%d,"derived":%b,"accepted_ms":%d,"bytes":%d,"crc32":%d,"zstd":%b}\n%b' % (
         FORMAT,
         len(lines),
-        b"true" if derived else b"false",
+        _boolean(derived),
         accepted_ms,
+        plain_bytes,
         crc32(body),
+        _boolean(compressed),
         body,
     )
 
 
-def event_count(value: bytes | None) -> int:
-    """How many events a record seems to hold, at a glance: for limits, before it is read."""
-    return (value or b"").count(b"\n") or 1
+def _boolean(value: bool) -> bytes:
+    return b"true" if value else b"false"
+
+
+def sizes(value: bytes | None) -> tuple[int, int]:
+    """How many events a record holds and how many bytes they have, at a glance: for limits, before it is read."""
+    try:
+        header = _decode_header((value or b"").partition(b"\n")[0])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 1, len(value or b"")
+    return header.events, header.bytes
 
 
 def unpack(value: bytes) -> Record:
@@ -78,7 +112,7 @@ def unpack(value: bytes) -> Record:
         MalformedRecord: not a record, or not what was written.
         UnknownFormat: written by a newer version.
     """
-    head, separator, lines = value.partition(b"\n")
+    head, separator, body = value.partition(b"\n")
     try:
         header = _decode_header(head)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -87,12 +121,20 @@ def unpack(value: bytes) -> Record:
         raise UnknownFormat(f"record format {header.format}, this version reads up to {FORMAT}: upgrade the consumers")
     if header.format < 1 or not separator:
         raise MalformedRecord(f"no record of format {header.format}")
-    if crc32(lines) != header.crc32:
+    if crc32(body) != header.crc32:
         raise MalformedRecord("the checksum does not match the events")
+    lines = _decompressed(body) if header.zstd else body
     found = lines.count(b"\n") + 1
     if found != header.events:
         raise MalformedRecord(f"the header announces {header.events} events, {found} are there")
     return Record(header.events, header.derived, header.accepted_ms, lines)
+
+
+def _decompressed(body: bytes) -> bytes:
+    try:
+        return bytes(_codecs.decompress(body, max_output_size=_MAX_LINES_BYTES))
+    except zstandard.ZstdError as error:
+        raise MalformedRecord(f"the events cannot be decompressed: {error}") from error
 
 
 def positioned(record: Record, partition: int, offset: int) -> bytes:

@@ -36,7 +36,7 @@ def main() -> int:
     dev = parser.parse_args().dev
     if is_current(dev):
         return 0
-    say("Setting up (once): installing the locked packages into .venv, about 1 GB …")
+    say("Setting up (once): installing the locked packages into .venv (1 GB on disk) …")
     problem = install(dev)
     if problem:
         say(problem)

@@ -65,24 +65,19 @@ class PackedRecord:
 class _Bucket:
     """The lines of one partition on their way into a record."""
 
-    __slots__ = ("accepted_ms", "appends", "bytes", "derived", "lines")
+    __slots__ = ("accepted_ms", "appends", "derived", "lines", "room")
 
-    def __init__(self) -> None:
+    def __init__(self, accepted_ms: int, room: int) -> None:
+        self.accepted_ms = accepted_ms
+        self.room = room
         self.lines: list[bytes] = []
         self.appends: list[Append] = []
-        self.bytes = 0
         self.derived = False
-        self.accepted_ms = 0
 
-    def add(self, entry: Entry, append: Append) -> None:
-        if not self.lines:
-            self.accepted_ms = append.accepted_ms
-        self.lines.append(entry.line)
-        self.bytes += len(entry.line)
-        self.derived = self.derived or entry.derived
-        if not self.appends or self.appends[-1] is not append:
-            self.appends.append(append)
-            append.missing += 1
+    def join(self, append: Append) -> None:
+        """Notes that `append` waits for this record."""
+        self.appends.append(append)
+        append.missing += 1
 
     def seal(self, partition: int) -> PackedRecord:
         value = pack(self.lines, derived=self.derived, accepted_ms=self.accepted_ms)
@@ -97,14 +92,18 @@ def pack_appends(appends: Iterable[Append], max_record_bytes: int) -> list[Packe
     buckets: dict[int, _Bucket] = {}
     records = []
     for append in appends:
-        for entry in append.entries:
-            bucket = buckets.get(entry.partition)
-            if bucket is None:
-                bucket = buckets[entry.partition] = _Bucket()
-            elif bucket.bytes + len(entry.line) > max_record_bytes:
-                records.append(bucket.seal(entry.partition))
-                bucket = buckets[entry.partition] = _Bucket()
-            bucket.add(entry, append)
+        for partition, line, derived in append.entries:
+            bucket = buckets.get(partition)
+            if bucket is None or bucket.room < len(line):
+                if bucket is not None:
+                    records.append(bucket.seal(partition))
+                bucket = buckets[partition] = _Bucket(append.accepted_ms, max_record_bytes)
+            bucket.room -= len(line)
+            bucket.lines.append(line)
+            if derived:
+                bucket.derived = True
+            if not bucket.appends or bucket.appends[-1] is not append:
+                bucket.join(append)
     records += [bucket.seal(partition) for partition, bucket in buckets.items()]
     return records
 

@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS events
     data String CODEC(ZSTD),
     subscribed Nullable(Bool),
     derived Bool,
-    received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD),
+    received_at DateTime64(3, 'UTC') DEFAULT occurred_at CODEC(Delta, ZSTD),
     log_partition UInt16,
     log_offset UInt64 CODEC(Delta, ZSTD),
     log_index UInt32 CODEC(Delta, ZSTD),

@@ -1,0 +1,84 @@
+"""Answers to requests: which statements to ask, and the body of their rows. Blocks, so it runs on a reader's thread."""
+
+from penstock.errors import FieldError, ValidationFailed
+from query_api.buckets import MAX_BUCKETS, Interval, TooManyBuckets, boundaries
+from query_api.counting import CountRequest, count_statement
+from query_api.params import ContactRequest, EventsRequest, Span, StatsRequest
+from query_api.queries import contact_page, edge_event, events_page, names_by_count
+from query_api.reader import Reader
+from query_api.results import events_body, names_body, series_body, stats_body
+
+MAX_BUCKETS_IN_ALL = 1_000_000
+"""Of all names together: some 50 MB of JSON."""
+
+_NOTHING = b"[]"
+
+
+def events(reader: Reader, project_id: str, asked: EventsRequest) -> bytes:
+    """A page of events."""
+    return events_body(reader.select(events_page(project_id, asked)), asked.limit)
+
+
+def contact_events(reader: Reader, project_id: str, asked: ContactRequest) -> bytes:
+    """A page of a contact's events; an empty one where there is no such contact."""
+    return events_body(reader.select(contact_page(project_id, asked)), asked.limit)
+
+
+def names(reader: Reader, project_id: str) -> bytes:
+    """All names."""
+    return names_body(reader.select(names_by_count(project_id)))
+
+
+def stats(reader: Reader, project_id: str, asked: StatsRequest) -> bytes:
+    """Counts by name, and by bucket where an interval is given.
+
+    Raises:
+        ValidationFailed: there would be too many buckets.
+    """
+    if asked.interval is not None:
+        return _series(reader, project_id, asked, asked.interval)
+    if asked.span == Span():
+        return stats_body(reader.select(names_by_count(project_id, asked.event_name)))
+    return stats_body(reader.select(count_statement(CountRequest(project_id, asked.event_name, asked.span))))
+
+
+def _series(reader: Reader, project_id: str, asked: StatsRequest, interval: Interval) -> bytes:
+    edges = _edges(reader, project_id, asked)
+    if edges is None:
+        return _NOTHING
+    begins = _boundaries(*edges, asked, interval)
+    span = Span(
+        begins[0] * 1000 if asked.span.start_ms is None else asked.span.start_ms,
+        begins[-1] * 1000 if asked.span.end_ms is None else asked.span.end_ms,
+    )
+    rows = reader.select(count_statement(CountRequest(project_id, asked.event_name, span, begins)))
+    if len(rows) * (len(begins) - 1) > MAX_BUCKETS_IN_ALL:
+        raise _too_big(
+            f"More than {MAX_BUCKETS_IN_ALL} buckets of {len(rows)} names; give an eventName or fewer buckets"
+        )
+    return series_body(rows, begins)
+
+
+def _edges(reader: Reader, project_id: str, asked: StatsRequest) -> tuple[int, int] | None:
+    """The first and the last moment of the buckets; None where there is nothing between them."""
+    first, last = asked.span.start_ms, asked.span.end_ms
+    if first is None:
+        first = _edge_event(reader, project_id, asked, newest=False)
+    last = _edge_event(reader, project_id, asked, newest=True) if last is None else last - 1
+    return None if first is None or last is None or last < first else (first, last)
+
+
+def _edge_event(reader: Reader, project_id: str, asked: StatsRequest, *, newest: bool) -> int | None:
+    rows = reader.select(edge_event(project_id, asked.event_name, asked.span, newest=newest))
+    return int(str(rows[0][0])) if rows else None
+
+
+def _boundaries(first_ms: int, last_ms: int, asked: StatsRequest, interval: Interval) -> list[int]:
+    try:
+        return boundaries(first_ms // 1000, last_ms // 1000, interval, asked.zone)
+    except TooManyBuckets as error:
+        raise _too_big(f"More than {MAX_BUCKETS} buckets between the two dates") from error
+
+
+def _too_big(message: str) -> ValidationFailed:
+    return ValidationFailed([FieldError("interval", message, "too_big")])

@@ -1,0 +1,80 @@
+"""The query API as an application of its own. The embedded form takes `read_routes` into its own instead."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from functools import partial
+
+from fastapi import FastAPI
+
+from penstock import __version__
+from penstock.clickhouse import Tables
+from penstock.clickhouse.progress import read_progress
+from penstock.clock import SystemClock
+from penstock.http import Check, install, operation_routes
+from penstock.settings import Settings
+from penstock.telemetry import Metrics
+from query_api.documentation import DESCRIPTION, TITLE
+from query_api.freshness import Freshness
+from query_api.reader import Reader
+from query_api.routes import Authenticate, read_routes
+
+Beside = Callable[[], AbstractAsyncContextManager[object]]
+"""What is open while the application runs."""
+
+
+def make_freshness(settings: Settings, tables: Tables) -> Freshness:
+    """The freshness of `tables`; a writer may miss two heartbeats before it is no longer believed."""
+    stale_after_ms = round((1 + 2 * settings.writer.heartbeat_seconds) * 1000)
+    return Freshness(partial(read_progress, tables), SystemClock(), stale_after_ms=stale_after_ms)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    tables: Tables,
+    authenticate: Authenticate,
+    metrics: Metrics,
+    checks: Mapping[str, Check],
+    beside: Beside = nullcontext,
+) -> FastAPI:
+    """Builds the application; nothing runs before its lifespan does.
+
+    Args:
+        tables: stay the caller's, who closes them after the lifespan.
+        checks: what `/readyz` asks.
+        beside: entered before the first request and left after the last, for what keeps `authenticate` up to date.
+    """
+    reader = Reader(tables, settings, metrics)
+    freshness = make_freshness(settings, tables)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with beside(), running(reader, freshness):
+            yield
+
+    app = FastAPI(title=TITLE, description=DESCRIPTION, version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app.include_router(operation_routes(metrics, checks))
+    app.include_router(
+        read_routes(
+            authenticate=authenticate,
+            reader=reader,
+            freshness=freshness,
+            after_position_seconds=settings.query.after_position_seconds,
+        )
+    )
+    install(app, metrics, origins=settings.query.cors_origins, access=settings.log.access)
+    return app
+
+
+@asynccontextmanager
+async def running(reader: Reader, freshness: Freshness) -> AsyncIterator[None]:
+    """Keeps `freshness` up to date while it is open; afterwards both have stopped."""
+    task = asyncio.create_task(freshness.run(), name="freshness")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(reader.close)

@@ -1,0 +1,87 @@
+"""What the OpenAPI document says of the parameters and errors of reads: the routes parse the raw request themselves."""
+
+from typing import Any
+
+from query_api.buckets import MAX_BUCKETS, Interval
+from query_api.fields import MAX_LIMIT, POSITION_HEADER
+from query_api.params import DEFAULT_CONTACT_LIMIT, DEFAULT_LIMIT
+from schemas.wire import ErrorResponse
+
+TITLE = "penstock: reading events"
+DESCRIPTION = """
+Answers questions about the events of the project that the **secret key** (`Authorization: Bearer sk_…`) belongs to.
+
+* Every route under `/events` answers under `/v1/events` as well.
+* An acknowledged event is in every read, usually within a second. To read your own write for certain, send the
+  `X-Position` of its answer as `X-After-Position`.
+* `X-Data-Age-Ms` says how old the view is; 0 means that nothing was waiting to be stored.
+* Times are ISO 8601 in UTC; where a date is taken, so is a date alone: it means the whole day.
+* An empty parameter means none; of a repeated one the last counts; unknown ones are ignored.
+"""
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    401: {"model": ErrorResponse, "description": "`MISSING_AUTH`, or `INVALID_API_KEY`: unknown, revoked, or public."},
+    422: {"model": ErrorResponse, "description": "`VALIDATION_ERROR`: names every wrong parameter."},
+    503: {
+        "model": ErrorResponse,
+        "description": "`SERVICE_UNAVAILABLE`: the tables do not answer, too many read, or the position of "
+        "`X-After-Position` is not visible yet.",
+        "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}},
+    },
+    500: {"model": ErrorResponse, "description": "`INTERNAL_SERVER_ERROR`."},
+}
+
+ANSWER_HEADERS = {
+    "X-Data-Age-Ms": {
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "How old the view is, in milliseconds; 0 when everything accepted was stored.",
+    },
+    "X-Request-ID": {"schema": {"type": "string"}, "description": "The request's own, else a new one."},
+}
+
+
+def _parameter(name: str, description: str, place: str = "query", **schema: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": place,
+        "required": place == "path",
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
+
+
+def _limit(default: int) -> dict[str, Any]:
+    return _parameter(
+        "limit", "How many events at most.", type="integer", minimum=1, maximum=MAX_LIMIT, default=default
+    )
+
+
+_AFTER = _parameter(
+    POSITION_HEADER,
+    "The `X-Position` of a write: the answer waits until everything up to it is visible, then shows it.",
+    "header",
+)
+_CURSOR = _parameter("cursor", "The `cursor` of the page before.")
+_START = _parameter("startDate", "From this moment, or the start of this day.", examples=["2026-01-01"])
+_END = _parameter(
+    "endDate", "Up to and including this moment, or this day.", examples=["2026-01-31", "2026-01-31T12:00:00Z"]
+)
+_NAME = _parameter("eventName", "Only events of exactly this name.")
+_INTERVAL = _parameter(
+    "interval",
+    f"Counts in buckets of this length, {MAX_BUCKETS:,} at most, empty ones too; weeks begin on Monday.",
+    enum=[str(interval) for interval in Interval],
+)
+_ZONE = _parameter(
+    "timezone",
+    "The IANA zone in which buckets begin, and in which dates and times without an offset are meant.",
+    default="UTC",
+    examples=["Europe/Berlin"],
+)
+_CONTACT = _parameter("contactId", "The contact's id.", "path", format="uuid")
+
+# The parameters of each route.
+EVENTS = [_NAME, _limit(DEFAULT_LIMIT), _CURSOR, _START, _END, _AFTER]
+NAMES = [_AFTER]
+STATS = [_START, _END, _INTERVAL, _ZONE, _NAME, _AFTER]
+CONTACT = [_CONTACT, _limit(DEFAULT_CONTACT_LIMIT), _CURSOR, _AFTER]

@@ -1,0 +1,81 @@
+"""Runs blocking reads beside the event loop: so many at a time, so many waiting, no more."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from penstock.clickhouse import Tables
+from penstock.clickhouse.contract import Row
+from penstock.errors import Unavailable
+from penstock.settings import Settings
+from penstock.telemetry import Metrics
+from query_api.statements import Statement
+
+T = TypeVar("T")
+
+_WAITING_PER_THREAD = 64
+_MAX_WAIT_SECONDS = 5.0
+
+
+class Reader:
+    """The tables, for coroutines. Each thread has a client of its own, which the gateway keeps."""
+
+    def __init__(self, tables: Tables, settings: Settings, metrics: Metrics) -> None:
+        self._tables = tables
+        self._metrics = metrics
+        self._settings_clause = (
+            f" SETTINGS max_threads = 1, output_format_json_quote_64bit_integers = 0,"
+            f" max_execution_time = {_whole_seconds(settings)}"
+        )
+        self._pool = ThreadPoolExecutor(settings.query.threads, thread_name_prefix="read")
+        self._free = asyncio.Semaphore(settings.query.threads)
+        self._waiting = 0
+        self._max_waiting = settings.query.threads * _WAITING_PER_THREAD
+
+    def select(self, statement: Statement) -> list[Row]:
+        """The rows; blocks, so it is for work that `run` does.
+
+        One thread of the engine serves a read: more make a single one no faster (they are short) and many slower.
+
+        Raises:
+            TablesUnavailable, TablesRefused: see `Tables`.
+        """
+        started = time.perf_counter()
+        try:
+            return self._tables.select(statement.sql + self._settings_clause, statement.values)
+        finally:
+            self._metrics.query_seconds.labels(statement.name).observe(time.perf_counter() - started)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What `work` returns or raises; it runs on one of our threads.
+
+        Raises:
+            Unavailable: too many reads wait already, or no thread came free in time.
+        """
+        await self._enter()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._free.release()
+
+    async def _enter(self) -> None:
+        if self._waiting >= self._max_waiting:
+            raise Unavailable("Too many reads at once", retry_after_seconds=1)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(_MAX_WAIT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise Unavailable("Too many reads at once", retry_after_seconds=2) from error
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        """Waits for what runs; nothing may be started afterwards."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _whole_seconds(settings: Settings) -> int:
+    return max(1, round(settings.clickhouse.query_timeout_seconds))

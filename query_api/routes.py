@@ -1,0 +1,133 @@
+"""The read routes: request to parameters, wait where asked to, answer. Thin on purpose."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from fastapi import APIRouter, Request, Response, Security
+from fastapi.security import HTTPBearer
+
+from penstock.auth import Principal
+from penstock.http import find_header
+from query_api import answers, documentation
+from query_api.fields import POSITION_HEADER, Fields, query_values
+from query_api.freshness import Freshness
+from query_api.params import contact_request, events_request, stats_request
+from query_api.reader import Reader
+from schemas.wire_reads import ContactEventsPage, EventNames, EventsPage, NameCount, NameSeries
+
+_POSITION = POSITION_HEADER.lower().encode()
+_secret_key = HTTPBearer(auto_error=False, scheme_name="secretKey", description="A secret key, `sk_…`.")
+
+
+class Authenticate(Protocol):
+    """Who tells whose key it is; see `penstock.auth.KeyRing`."""
+
+    def verify(self, authorization: bytes | None, *, secret_only: bool) -> Principal:
+        """The key's principal.
+
+        Raises:
+            MissingAuth, InvalidApiKey: there is none.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    """The handlers, one per route."""
+
+    authenticate: Authenticate
+    reader: Reader
+    freshness: Freshness
+    after_position_seconds: float
+
+    async def list_events(self, request: Request) -> Response:
+        """Newest first. Follow `cursor` to its end to visit every event exactly once, also while new ones arrive."""
+        project_id, fields = self._open(request)
+        asked = events_request(fields)
+        return await self._answer(fields, partial(answers.events, self.reader, project_id, asked))
+
+    async def list_event_names(self, request: Request) -> Response:
+        """All names, the most frequent first, names of system events among them."""
+        project_id, fields = self._open(request)
+        return await self._answer(fields, partial(answers.names, self.reader, project_id))
+
+    async def count_events(self, request: Request) -> Response:
+        """Exact counts between any two moments, the most frequent name first. With `interval` also in buckets.
+
+        Buckets reach from `startDate`, else the first event, to `endDate`, else the last; all names have the same.
+        """
+        project_id, fields = self._open(request)
+        asked = stats_request(fields)
+        return await self._answer(fields, partial(answers.stats, self.reader, project_id, asked))
+
+    async def list_contact_events(self, request: Request) -> Response:
+        """As the list of events, for one contact. A contact that does not exist has no events."""
+        project_id, fields = self._open(request, request.path_params)
+        asked = contact_request(fields)
+        return await self._answer(fields, partial(answers.contact_events, self.reader, project_id, asked))
+
+    def _open(self, request: Request, path_values: dict[str, str] | None = None) -> tuple[str, Fields]:
+        """Whose events are asked for, then what: who has no key learns nothing of the parameters."""
+        principal = self.authenticate.verify(find_header(request.scope, b"authorization"), secret_only=True)
+        position = find_header(request.scope, _POSITION)
+        values = query_values(request.scope["query_string"]) | (path_values or {})
+        return principal.project_id, Fields(values, None if position is None else position.decode("latin-1"))
+
+    async def _answer(self, fields: Fields, work: Callable[[], bytes]) -> Response:
+        position = fields.position()
+        fields.finish()
+        if position is not None:
+            await self.freshness.wait_for(position, self.after_position_seconds)
+        age_ms = self.freshness.age_ms()  # before the read: what it then sees is no older
+        body = await self.reader.run(work)
+        return Response(body, media_type="application/json", headers={"X-Data-Age-Ms": str(age_ms)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """A route, and what the OpenAPI document says of it; the rest is in its handler's docstring."""
+
+    path: str
+    handler: Callable[..., Any]
+    summary: str
+    model: Any  # what FastAPI takes as a response model: a type, or an expression of types
+    parameters: list[dict[str, Any]]
+
+
+def _routes(reads: _Reads) -> list[_Route]:
+    counts = list[NameCount] | list[NameSeries]
+    return [
+        _Route("/events", reads.list_events, "List events", EventsPage, documentation.EVENTS),
+        _Route("/events/names", reads.list_event_names, "List event names", EventNames, documentation.NAMES),
+        _Route("/events/stats", reads.count_events, "Count events", counts, documentation.STATS),
+        _Route(
+            "/events/contact/{contactId}",
+            reads.list_contact_events,
+            "List a contact's events",
+            ContactEventsPage,
+            documentation.CONTACT,
+        ),
+    ]
+
+
+def read_routes(
+    *, authenticate: Authenticate, reader: Reader, freshness: Freshness, after_position_seconds: float
+) -> APIRouter:
+    """The routes under `/events`, and their twins under `/v1`, which the OpenAPI document mentions once for all."""
+    router = APIRouter(tags=["events"], dependencies=[Security(_secret_key)], responses=documentation.ERRORS)
+    for route in _routes(_Reads(authenticate, reader, freshness, after_position_seconds)):
+        for prefix in ("", "/v1"):
+            router.add_api_route(
+                prefix + route.path,
+                route.handler,
+                methods=["GET"],
+                summary=route.summary,
+                operation_id=route.handler.__name__,
+                response_model=route.model,
+                responses={200: {"headers": documentation.ANSWER_HEADERS}},
+                openapi_extra={"parameters": route.parameters},
+                include_in_schema=not prefix,
+            )
+    return router
