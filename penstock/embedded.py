@@ -25,6 +25,9 @@ from penstock.opening import make_tables
 from penstock.projects import ControlFollower, NewProject, create_project
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
+from query_api.app import make_freshness, running
+from query_api.reader import Reader
+from query_api.routes import read_routes
 from schemas.control import control_key, encode_subject
 
 _KEYS_SECONDS = 10
@@ -98,17 +101,27 @@ class Embedded:
         settings, metrics = self._settings, self._metrics
         metrics.log_pending_bytes.set_function(lambda: log.pending_bytes)
         track = TrackRoutes(settings.ingest, log=log, authenticate=ring, clock=self._clock, metrics=metrics)
+        reader, freshness = Reader(tables, settings, metrics), make_freshness(settings, tables)
         checks = {"log": log.check, "keys": follower.check, "tables": lambda: check_version(tables)}
         app = FastAPI(redirect_slashes=False, **describe("penstock"))
         app.include_router(write_routes(track))
-        app.include_router(operation_routes(metrics, checks))
-        yield install(
-            app,
-            metrics,
-            direct=direct_routes(track),
-            origins=settings.query.cors_origins,
-            access=settings.log.access,
+        app.include_router(
+            read_routes(
+                authenticate=ring,
+                reader=reader,
+                freshness=freshness,
+                after_position_seconds=settings.query.after_position_seconds,
+            )
         )
+        app.include_router(operation_routes(metrics, checks))
+        async with running(reader, freshness):
+            yield install(
+                app,
+                metrics,
+                direct=direct_routes(track),
+                origins=settings.query.cors_origins,
+                access=settings.log.access,
+            )
 
     def greet(self, address: str, as_json: bool) -> None:
         """Says where it listens; on the first start also the keys, with a line that works."""

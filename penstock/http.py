@@ -270,6 +270,19 @@ async def _send(send: Send, response: RawResponse, request_id: str, extra: RawHe
     await send({"type": "http.response.body", "body": response.body})
 
 
+def raw_http(response: RawResponse) -> bytes:
+    """The answer as HTTP/1.1, after which the connection closes: for requests that never became one."""
+    head = b"".join(b"%b: %b\r\n" % header for header in response.headers)
+    status = HTTPStatus(response.status)
+    return b"HTTP/1.1 %d %b\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
+        status.value,
+        status.phrase.encode(),
+        head,
+        len(response.body),
+        response.body,
+    )
+
+
 async def _handle_error(request: Request, error: Exception) -> Response:
     return as_starlette(error_response(_as_ours(error), request.state.request_id))
 

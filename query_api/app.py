@@ -11,7 +11,7 @@ from penstock import __version__
 from penstock.clickhouse import Tables
 from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
-from penstock.http import Check, install, operation_routes
+from penstock.http import Check, Shell, install, operation_routes
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 from query_api.documentation import DESCRIPTION, TITLE
@@ -37,7 +37,7 @@ def create_app(
     metrics: Metrics,
     checks: Mapping[str, Check],
     beside: Beside = nullcontext,
-) -> FastAPI:
+) -> Shell:
     """Builds the application; nothing runs before its lifespan does.
 
     Args:
@@ -63,8 +63,7 @@ def create_app(
             after_position_seconds=settings.query.after_position_seconds,
         )
     )
-    install(app, metrics, origins=settings.query.cors_origins, access=settings.log.access)
-    return app
+    return install(app, metrics, origins=settings.query.cors_origins, access=settings.log.access)
 
 
 @asynccontextmanager
