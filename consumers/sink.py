@@ -190,7 +190,7 @@ class Sink:
         """
         seen: set[str] = set()
         for start in range(0, len(ids), _LOOKUP_IDS):
-            some = "[" + ",".join(f"'{id_}'" for id_ in ids[start : start + _LOOKUP_IDS]) + "]"
+            some = ids[start : start + _LOOKUP_IDS]
             rows = self._tables.select(sql, {"ids": some, "partition": partition, "offset": offset})
             seen |= {str(row[0]) for row in rows}
         return seen

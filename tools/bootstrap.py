@@ -5,7 +5,7 @@
 
 It runs before anything is installed: standard library only. uv comes into `.venv` as well, pinned here and nowhere
 else; it installs exactly what `uv.lock` names, with its hashes. Both forms share one environment and neither removes
-what the other added. A stamp in `.venv` says what was installed from which files, so that a second call returns at once.
+what the other added. A stamp in `.venv` says what was installed from which files, so a second call returns at once.
 """
 
 import argparse
@@ -25,7 +25,7 @@ OLDEST = (3, 11)
 
 _NO_VENV = (
     "{python} cannot make virtual environments (its modules venv and ensurepip are missing).\n"
-    "Debian and Ubuntu: apt-get install python3-venv. Then try again, or name another Python: make PYTHON=/path/to/python"
+    "Debian, Ubuntu: apt-get install python3-venv. Then try again, or name another Python: make PYTHON=/path/to/python3"
 )
 
 
@@ -72,11 +72,11 @@ def is_current(dev: bool) -> bool:
 
 def install(dev: bool) -> str:
     """Brings `.venv` up to date. Returns what went wrong, "" for nothing."""
+    steps = []
     if not is_usable():
-        missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
-        if missing:
+        if not all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")):
             return _NO_VENV.format(python=sys.executable)
-    steps = [] if is_usable() else [[base_python(), "-m", "venv", "--clear", str(VENV)]]
+        steps.append([base_python(), "-m", "venv", "--clear", str(VENV)])
     steps.append([str(VENV_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV])
     sync = [str(VENV / "bin" / "uv"), "sync", "--quiet", "--frozen", "--inexact", "--extra", "embedded"]
     steps.append([*sync, "--python", str(VENV_PYTHON), *(["--group", "dev"] if dev else [])])

@@ -1,9 +1,9 @@
 """What the tables do for the rest of the product, whichever engine holds them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-Parameter = str | int
+Parameter = str | int | Sequence[str]
 Row = list[object]
 
 

@@ -1,0 +1,68 @@
+"""A small client of the HTTP contract, for tests: posts, and reads everything back."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from tests.support.deployments import Deployment, Project
+
+
+class Client:
+    """One project's view of a deployment. It knows the contract and nothing of our code."""
+
+    def __init__(self, deployment: Deployment, project: Project) -> None:
+        self._deployment = deployment
+        self._project = project
+        self._http = httpx.Client(timeout=30)
+        self.position = ""
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._http.close()
+
+    def track(self, body: dict[str, Any], *, key: str | None = None, instance: int = 0) -> dict[str, Any]:
+        """Posts one event, which must be accepted; returns the answer."""
+        headers = self._project.tracking | ({"Idempotency-Key": key} if key else {})
+        answer = self._http.post(f"{self._ingest(instance)}/v1/track", headers=headers, json=body)
+        return self._accepted(answer)
+
+    def batch(self, events: list[dict[str, Any]], *, instance: int = 0) -> list[dict[str, Any]]:
+        """Posts a batch, all of which must be accepted; returns the results."""
+        url = f"{self._ingest(instance)}/v1/track/batch"
+        answer = self._http.post(url, headers=self._project.tracking, json=events)
+        outcome = self._accepted(answer)["data"]
+        assert outcome["rejected"] == 0, outcome
+        return list(outcome["results"])
+
+    def _ingest(self, instance: int) -> str:
+        urls = self._deployment.ingest_urls
+        return urls[instance % len(urls)]
+
+    def _accepted(self, answer: httpx.Response) -> dict[str, Any]:
+        assert answer.status_code == 200, answer.text
+        self.position = answer.headers["X-Position"]
+        return dict(answer.json())
+
+    def get(self, path: str, *, after: str | None = None, **parameters: str | int) -> httpx.Response:
+        """One read."""
+        headers = self._project.reading | ({"X-After-Position": after} if after else {})
+        return self._http.get(f"{self._deployment.query_url}{path}", headers=headers, params=parameters)
+
+    def read(self, path: str, *, after: str | None = None, **parameters: str | int) -> Any:
+        """One read that must succeed; its body."""
+        answer = self.get(path, after=after, **parameters)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def all_events(self, path: str = "/events", **parameters: str | int) -> Iterator[dict[str, Any]]:
+        """Every event, by following the cursor to its end."""
+        page = self.read(path, limit=1000, **parameters)
+        yield from page["events"]
+        while page["cursor"]:
+            page = self.read(path, limit=1000, cursor=page["cursor"], **parameters)
+            yield from page["events"]
+
+    def counts(self) -> dict[str, int]:
+        """Name to count, of all time."""
+        return {row["name"]: row["count"] for row in self.read("/events/stats")}

@@ -1,0 +1,212 @@
+"""The product as users run it: processes of the command line, reached over HTTP. Two forms, one interface.
+
+The end-to-end tests know nothing else of a form than what is declared here.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from tests.support.clickhouse_server import BridgeServer
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.services import LOOPBACK, Process, free_port
+
+PENSTOCK = [sys.executable, "-m", "penstock"]
+_READY_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project and its keys."""
+
+    id: str
+    public_key: str
+    secret_key: str
+
+    @property
+    def tracking(self) -> dict[str, str]:
+        """The headers of a write."""
+        return {"Authorization": f"Bearer {self.public_key}"}
+
+    @property
+    def reading(self) -> dict[str, str]:
+        """The headers of a read."""
+        return {"Authorization": f"Bearer {self.secret_key}"}
+
+
+def clean_environment(extra: dict[str, str]) -> dict[str, str]:
+    """This process's environment without anybody's PENSTOCK_ settings, and with `extra`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+    return {**kept, **extra}
+
+
+class Deployment(ABC):
+    """A running product."""
+
+    name: str
+    ingest_urls: Sequence[str]
+    query_url: str
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @abstractmethod
+    def environment(self) -> dict[str, str]:
+        """The settings."""
+
+    @abstractmethod
+    def processes(self) -> dict[str, Process]:
+        """All processes, by name."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Starts everything and waits until it is ready."""
+
+    def stop(self) -> None:
+        """Ends everything."""
+        for process in self.processes().values():
+            process.kill()
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command of `penstock` beside the running product."""
+        return subprocess.run(
+            [*PENSTOCK, *arguments],
+            env=clean_environment(self.environment()),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def cli_json(self, *arguments: str) -> Any:
+        """The same with --json, which must succeed."""
+        done = self.cli(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def create_project(self) -> Project:
+        """A fresh project, usable at once."""
+        made = self.cli_json("project", "create", f"test {uuid4().hex[:8]}")
+        project = Project(made["projectId"], made["publicKey"], made["secretKey"])
+        self.wait_for_key(project.secret_key)
+        return project
+
+    def wait_for_key(self, key: str) -> None:
+        """Waits until every process knows the key."""
+        headers = {"Authorization": f"Bearer {key}"}
+        for process in self.processes().values():
+            assert process.running, process.log_tail()
+        for url in {*self.ingest_urls}:
+            _wait_until(lambda url=url: httpx.post(f"{url}/v1/track", headers=headers, json={}).status_code == 422)
+        _wait_until(lambda: httpx.get(f"{self.query_url}/events/names", headers=headers).status_code == 200)
+
+    def process(self, name: str, *arguments: str) -> Process:
+        """A process of `penstock`, not started."""
+        return Process(
+            [*PENSTOCK, *arguments],
+            log_file=self.directory / f"{name}.log",
+            env=_only(clean_environment(self.environment())),
+        )
+
+
+def _only(environment: dict[str, str]) -> dict[str, str]:
+    """`Process` adds to this process's environment: empty out what must not be inherited."""
+    assert not [name for name in os.environ if name.startswith("PENSTOCK_") and name not in environment]
+    return environment
+
+
+def _wait_until(predicate: Any) -> None:
+    from tests.support.services import wait_until
+
+    def tolerant() -> bool:
+        try:
+            return bool(predicate())
+        except httpx.HTTPError:
+            return False
+
+    wait_until(tolerant, 30, "the product to answer", poll_seconds=0.05)
+
+
+def wait_ready(url: str, process: Process) -> None:
+    """Waits until the process says that it can do its work."""
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    process.wait_ready(ready, _READY_SECONDS, f"{url} to be ready")
+
+
+class Embedded(Deployment):
+    """`penstock up`."""
+
+    name = "embedded"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.port = free_port()
+        self.query_url = f"http://{LOOPBACK}:{self.port}"
+        self.ingest_urls = [self.query_url]
+        self._up = self.process("up", "up", "--port", str(self.port))
+
+    def environment(self) -> dict[str, str]:
+        return {"PENSTOCK_DATA_DIR": str(self.directory / "data")}
+
+    def processes(self) -> dict[str, Process]:
+        return {"up": self._up}
+
+    def start(self) -> None:
+        self._up.start()
+        wait_ready(self.query_url, self._up)
+
+
+class ScaledOut(Deployment):
+    """`penstock ingest` (twice), `consume` and `query` on a real Kafka and on ClickHouse's HTTP interface."""
+
+    name = "kafka"
+
+    def __init__(self, directory: Path, broker: KafkaBroker, bridge: BridgeServer) -> None:
+        super().__init__(directory)
+        self._broker = broker
+        self._bridge = bridge
+        self._suffix = uuid4().hex[:8]
+        self._ports = [free_port() for _ in range(4)]
+        self.ingest_urls = [f"http://{LOOPBACK}:{port}" for port in self._ports[:2]]
+        self.query_url = f"http://{LOOPBACK}:{self._ports[2]}"
+        self._processes = {
+            "ingest": self.process("ingest", "ingest", "--port", str(self._ports[0])),
+            "ingest-2": self.process("ingest-2", "ingest", "--port", str(self._ports[1])),
+            "query": self.process("query", "query", "--port", str(self._ports[2])),
+            "consume": self.process("consume", "consume", "--port", str(self._ports[3])),
+        }
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "PENSTOCK_KAFKA__BOOTSTRAP_SERVERS": self._broker.bootstrap_servers,
+            "PENSTOCK_KAFKA__TOPIC_PREFIX": f"e2e-{self._suffix}",
+            "PENSTOCK_KAFKA__GROUP": f"e2e-{self._suffix}",
+            "PENSTOCK_CLICKHOUSE__URL": self._bridge.url,
+            "PENSTOCK_CLICKHOUSE__DATABASE": f"e2e_{self._suffix}",
+        }
+
+    def processes(self) -> dict[str, Process]:
+        return self._processes
+
+    def start(self) -> None:
+        done = self.cli("migrate")
+        assert done.returncode == 0, done.stderr
+        for process in self._processes.values():
+            process.start()
+        for process, port in zip(self._processes.values(), self._ports, strict=True):
+            wait_ready(f"http://{LOOPBACK}:{port}", process)
