@@ -6,13 +6,13 @@ sent; only where that fails is the body looked at member by member, to name ever
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from ingest.fields import data_error, email_error, is_idempotency_key, name_error, occurred_ms
+from ingest.fields import MAX_EMAIL, data_error, email_error, idempotency_key_error, name_error, occurred_ms
 from penstock.auth import Principal
-from penstock.errors import FieldError, MalformedBody, RequestError, ValidationFailed
+from penstock.errors import FieldError, MalformedBody, ValidationFailed
 from penstock.eventlog import Entry
 from schemas.event import Event, encode_event
 from schemas.ids import contact_id, derived_event_id, event_id
@@ -59,18 +59,25 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
     timestamp: str
 
 
-_decode_track = msgspec.json.Decoder(TrackBody).decode
-_decode_item = msgspec.json.Decoder(ItemBody).decode
+Body = TypeVar("Body", bound=TrackBody)
+
+_track_decoder = msgspec.json.Decoder(TrackBody)
+_item_decoder = msgspec.json.Decoder(ItemBody)
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_nothing = msgspec.json.Decoder(msgspec.Raw).decode
 
 _TYPES: dict[str, tuple[type, str]] = {
     "event": (str, "string"),
     "email": (str, "string"),
     "subscribed": (bool, "boolean"),
+    "data": (msgspec.Raw, "JSON value"),
     "timestamp": (str, "string"),
     "idempotencyKey": (str, "string"),
 }
-_REQUIRED = ("event", "email")
+"""The members that mean something, in the order in which what is wrong with them is reported."""
+
+_STAND_INS = {"event": "x", "email": "x@example.com"}
+"""For required members that are missing or of the wrong type, so that the others can be checked."""
 
 
 def check_utf8(body: bytes) -> None:
@@ -87,38 +94,14 @@ def check_utf8(body: bytes) -> None:
         raise MalformedBody(f"The body is not UTF-8 (byte {error.start})") from error
 
 
-def accept_track(body: bytes, caller: Caller, idempotency_key: str | None) -> Accepted:
-    """The event in the body of `POST /v1/track`.
+def check_syntax(body: bytes) -> None:
+    """The decoder stops at the first value of a wrong type: whether all of the body is JSON is not known by then.
 
     Raises:
-        MalformedBody: not JSON.
-        ValidationFailed: names every field that is wrong.
+        MalformedBody: it is not.
     """
-    check_utf8(body)
-    return _accept(_decode(body, _decode_track), caller, idempotency_key)
-
-
-def accept_item(item: bytes, caller: Caller, default_key: str | None) -> Accepted:
-    """The event in one item of a batch; its own idempotency key goes before `default_key`.
-
-    Raises:
-        MalformedBody, ValidationFailed: see `accept_track`.
-    """
-    decoded: ItemBody = _decode(item, _decode_item)
-    key = decoded.idempotencyKey
-    if key is msgspec.UNSET:
-        return _accept(decoded, caller, default_key)
-    if not is_idempotency_key(key):
-        wrong = FieldError("idempotencyKey", "Must be 1 to 255 printable ASCII characters", "invalid_string")
-        raise ValidationFailed([wrong, *_field_errors(decoded, caller.now_ms)])
-    return _accept(decoded, caller, key)
-
-
-def _decode(body: bytes, decode: Any) -> Any:
     try:
-        return decode(body)
-    except msgspec.ValidationError as error:
-        raise _explained(body) from error
+        _decode_nothing(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise malformed(error) from error
 
@@ -129,13 +112,51 @@ def malformed(error: Exception) -> MalformedBody:
     return MalformedBody(f"The body is not valid JSON: {reason}")
 
 
+def accept_track(body: bytes, caller: Caller, idempotency_key: str | None) -> Accepted:
+    """The event in the body of `POST /v1/track`.
+
+    Raises:
+        MalformedBody: not JSON.
+        ValidationFailed: names every field that is wrong.
+    """
+    return _accept(_decode(body, _track_decoder, caller.now_ms), caller, idempotency_key)
+
+
+def accept_item(item: bytes, caller: Caller, default_key: str | None) -> Accepted:
+    """The event in one item of a batch; its own idempotency key goes before `default_key`.
+
+    Raises:
+        MalformedBody, ValidationFailed: see `accept_track`.
+    """
+    decoded = _decode(item, _item_decoder, caller.now_ms)
+    key = decoded.idempotencyKey
+    if key is msgspec.UNSET:
+        return _accept(decoded, caller, default_key)
+    if idempotency_key_error(key):
+        raise ValidationFailed(_field_errors(decoded, caller.now_ms))
+    return _accept(decoded, caller, key)
+
+
+def _decode(body: bytes, decoder: msgspec.json.Decoder[Body], now_ms: int) -> Body:
+    check_utf8(body)
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        check_syntax(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed(error) from error
+    return _by_member(body, decoder.type, now_ms)
+
+
 def _accept(body: TrackBody, caller: Caller, key: str | None) -> Accepted:
     happened_ms = caller.now_ms
     if body.timestamp is not msgspec.UNSET:
         moment = occurred_ms(body.timestamp, caller.now_ms)
         happened_ms = moment if isinstance(moment, int) else -1
     data = bytes(body.data)
-    contact = _contact(caller.principal.project_id, body.email, caller.partitions)
+    contact = None
+    if len(body.email) <= MAX_EMAIL:  # or the cache would keep whatever anyone sends
+        contact = _contact(caller.principal.project_id, body.email, caller.partitions)
     if contact is None or happened_ms < 0 or name_error(body.event) or (data and data_error(data)):
         raise ValidationFailed(_field_errors(body, caller.now_ms))
     email, contact_uuid, partition = contact
@@ -171,40 +192,50 @@ def _contact(project_id: str, email: str, partitions: int) -> tuple[str, str, in
 
 
 def _field_errors(body: TrackBody, now_ms: int) -> list[FieldError]:
+    """All that is wrong with the values of a body whose members have the right types."""
     data = bytes(body.data)
     timestamp = None if body.timestamp is msgspec.UNSET else occurred_ms(body.timestamp, now_ms)
+    key = body.idempotencyKey if isinstance(body, ItemBody) else msgspec.UNSET
     found = [
         name_error(body.event),
         email_error(body.email),
         data_error(data) if data else None,
         timestamp if isinstance(timestamp, FieldError) else None,
+        None if key is msgspec.UNSET else idempotency_key_error(key),
     ]
     return [error for error in found if error]
 
 
-def _explained(body: bytes) -> RequestError:
-    """What is wrong with a body whose members do not have the right types: all of it."""
+def _by_member(body: bytes, kind: type[Body], now_ms: int) -> Body:
+    """A body that is JSON, read member by member, where reading it at once found a value of a wrong type.
+
+    Returns:
+        The body, where a later copy of the member has the right type: the last one counts.
+
+    Raises:
+        ValidationFailed: all that is wrong with it.
+    """
     try:
         members = _decode_members(body)
-    except msgspec.ValidationError:
-        return ValidationFailed([FieldError("body", "Must be a JSON object", "invalid_type")])
-    wrong: list[FieldError] = [
-        FieldError(name, "Required", "invalid_type") for name in _REQUIRED if name not in members
-    ]
-    good: dict[str, Any] = {"event": "x", "email": "x@example.com"}
-    for name, (kind, readable) in _TYPES.items():
-        if name in members:
-            try:
-                good[name] = msgspec.json.decode(members[name], type=kind)
-            except msgspec.ValidationError:
-                wrong.append(FieldError(name, f"Must be a {readable}", "invalid_type"))
-    if "data" in members:
-        good["data"] = members["data"]
-    return ValidationFailed([*wrong, *_field_errors(TrackBody(**_known(good)), _NO_LIMIT_MS)])
+    except msgspec.ValidationError as error:
+        raise ValidationFailed([FieldError("body", "Must be a JSON object", "invalid_type")]) from error
+    wrong: list[FieldError] = []
+    values: dict[str, Any] = dict(_STAND_INS)
+    for name in kind.__struct_fields__:
+        member_type, readable = _TYPES[name]
+        if name not in members:
+            wrong += [FieldError(name, "Required", "invalid_type")] if name in _STAND_INS else []
+            continue
+        try:
+            values[name] = msgspec.json.decode(members[name], type=member_type)
+        except msgspec.DecodeError:
+            wrong.append(FieldError(name, f"Must be a {readable}", "invalid_type"))
+    decoded = kind(**values)
+    wrong += _field_errors(decoded, now_ms)
+    if wrong:
+        raise ValidationFailed(sorted(wrong, key=_field_order))
+    return decoded
 
 
-_NO_LIMIT_MS = 1 << 50
-
-
-def _known(members: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if name in TrackBody.__struct_fields__}
+def _field_order(error: FieldError) -> int:
+    return list(_TYPES).index(error.field.partition(".")[0])

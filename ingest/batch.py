@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ingest.accept import Accepted, Caller, accept_item, check_utf8, malformed
+from ingest.accept import Accepted, Caller, accept_item, check_syntax, check_utf8, malformed
 from ingest.body import NDJSON_TYPES
 from penstock.errors import FieldError, MalformedBody, PayloadTooLarge, RequestError, ValidationFailed
 
@@ -53,6 +53,7 @@ def _json_items(body: bytes) -> Sequence[msgspec.Raw]:
     try:
         return _decode_object(body).events if is_object else _decode_array(body)
     except msgspec.ValidationError as error:
+        check_syntax(body)
         field = "events" if is_object else "body"
         raise ValidationFailed([FieldError(field, "Must be an array of events", "invalid_type")]) from error
     except (msgspec.DecodeError, RecursionError) as error:
@@ -73,8 +74,6 @@ def _outcome(item: bytes, caller: Caller, key: str | None, limits: BatchLimits) 
     try:
         if len(item) > limits.event_bytes:
             raise PayloadTooLarge(f"The event is larger than {limits.event_bytes} bytes")
-        if not item.isascii():
-            check_utf8(item)
         return accept_item(item, caller, key)
     except (MalformedBody, PayloadTooLarge, ValidationFailed) as error:
         return error

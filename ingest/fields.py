@@ -1,6 +1,7 @@
 """The rules for single fields, as pure functions: each returns what is wrong, or None."""
 
 import re
+import unicodedata
 
 import msgspec
 
@@ -10,6 +11,7 @@ from schemas.times import parse_iso, to_ms
 
 MAX_NAME = 255
 MAX_EMAIL = 320
+MAX_KEY = 255
 MAX_DEPTH = 64
 MAX_AHEAD_MS = 5 * 60 * 1000
 
@@ -18,8 +20,12 @@ _LABEL = r"[^\W_](?:[\w-]*[^\W_])?"
 _EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+[^\W\d_](?:[\w-]*[^\W_])?")
 """A plain address: RFC 5322's dot-atom, then a host name of two labels or more. Letters of any script (RFC 6531)."""
 
-_PRINTABLE = re.compile(r"[ -~]{1,255}")
+_MARKS = frozenset({"Mn", "Mc"})
+_JOINERS = "\u200c\u200d"
+
+_PRINTABLE = re.compile(r"[ -~]+")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ALIKE = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -38,14 +44,36 @@ def email_error(email: str) -> FieldError | None:
     """What is wrong with an address. Blanks around it are an error, not trimmed."""
     if len(email) > MAX_EMAIL:
         return FieldError("email", f"The address has at most {MAX_EMAIL} characters", "too_big")
-    if not _EMAIL.fullmatch(email):
+    if not _EMAIL.fullmatch(email) and not _EMAIL.fullmatch(_without_marks(email)):
         return FieldError("email", "Not a plain e-mail address (name@example.com)", "invalid_string")
     return None
 
 
-def is_idempotency_key(key: str) -> bool:
-    """Whether `key` is 1 to 255 printable ASCII characters."""
-    return _PRINTABLE.fullmatch(key) is not None
+def _without_marks(email: str) -> str:
+    """The address with its combining marks as letters: they are part of words (Hindi, Thai), but not of `\\w`.
+
+    So are the two joiners where they stand behind a mark (RFC 5892, A.1 and A.2).
+    """
+    if email.isascii():
+        return email
+    categories = [unicodedata.category(character) for character in email]
+    return "".join(
+        "x"
+        if category in _MARKS or (character in _JOINERS and index and categories[index - 1] in _MARKS)
+        else character
+        for index, (character, category) in enumerate(zip(email, categories, strict=True))
+    )
+
+
+def idempotency_key_error(key: str) -> FieldError | None:
+    """What is wrong with an idempotency key."""
+    if not key:
+        return FieldError("idempotencyKey", "The key has at least 1 character", "too_small")
+    if len(key) > MAX_KEY:
+        return FieldError("idempotencyKey", f"The key has at most {MAX_KEY} characters", "too_big")
+    if not _PRINTABLE.fullmatch(key):
+        return FieldError("idempotencyKey", "The key must be printable ASCII", "invalid_string")
+    return None
 
 
 def occurred_ms(text: str, now_ms: int) -> int | FieldError:
@@ -72,9 +100,9 @@ def data_error(data: bytes) -> FieldError | None:
 
 def _is_deep(data: bytes) -> bool:
     """Peels the innermost brackets off, all at once, as often as may be: linear in C, whatever the text is."""
-    brackets = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
+    brackets = _STRING.sub(b"", data).translate(_ALIKE, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = brackets.replace(b"[]", b"")
     return bool(brackets)
 
 
@@ -83,4 +111,4 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 def _has_good_locale(data: bytes) -> bool:
     locale = _members.decode(data).get("locale")
-    return locale is None or bytes(locale)[:1] == b'"'
+    return locale is None or bytes(locale)[:1] == b'"' or bytes(locale) == b"null"  # null deletes it from the contact

@@ -13,7 +13,7 @@ from ingest import answers
 from ingest.accept import Accepted, Caller, accept_track
 from ingest.batch import BatchLimits, accept_batch, split
 from ingest.body import JSON_TYPES, NDJSON_TYPES, media_type, read_body
-from ingest.fields import is_idempotency_key
+from ingest.fields import idempotency_key_error
 from penstock.auth import Principal
 from penstock.clock import Clock
 from penstock.errors import MalformedBody, ProjectDisabled, ValidationFailed
@@ -59,7 +59,7 @@ def _idempotency_key(header: bytes | None) -> str | None:
     if header is None:
         return None
     key = header.decode("latin-1")
-    if not is_idempotency_key(key):
+    if idempotency_key_error(key):
         raise MalformedBody("The Idempotency-Key must be 1 to 255 printable ASCII characters")
     return key
 

@@ -52,7 +52,7 @@ def _translated(doing: str) -> Iterator[None]:
         raise LogUnavailable(f"The event log cannot {doing}: {error} ({name})") from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -76,7 +76,7 @@ class SqliteLog:
         """The part of `start` that commands without an event loop need: everything but `append` works after it."""
         try:
             with _translated("be opened"):
-                self._connection = _connect(self._path)
+                self._connection = connect(self._path)
                 self._connection.executescript(_SCHEMA)
                 self._partitions = self._fixed_partitions()
         except LogUnavailable as error:
@@ -94,7 +94,7 @@ class SqliteLog:
     async def start(self) -> None:
         """See `EventLog`."""
         self.open()
-        self._writing = _connect(self._path)
+        self._writing = connect(self._path)
         self._next_offsets = [_end(self._writing, Topic.EVENTS, number) for number in range(self._partitions)]
         self._queue = AppendQueue(self._max_pending_bytes)
         self._thread = threading.Thread(target=self._commit_until_closed, name="log-commit")
@@ -181,7 +181,7 @@ class SqliteLog:
     def tail(self, topic: Topic, starts: Mapping[int, int]) -> "SqliteTail":
         """See `EventLog`."""
         with _translated("be read"):
-            return SqliteTail(_connect(self._path), topic, dict(starts), self._appended[topic])
+            return SqliteTail(connect(self._path), topic, dict(starts), self._appended[topic])
 
 
 def _end(connection: sqlite3.Connection, topic: Topic, partition: int) -> int:

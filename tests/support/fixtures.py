@@ -1,0 +1,175 @@
+"""What the suites of the gateways and of the consumers share: services that run once, and events to write.
+
+A service is started by the first test that needs it and serves all of them, over all folders. A test that breaks one
+need not mend it: whoever asks next gets it running again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from penstock.clickhouse.gateway import ClientTables
+from penstock.errors import Unavailable
+from penstock.eventlog import Entry
+from penstock.settings import ClickHouse, Kafka
+from schemas.event import Event, encode_event
+from schemas.topics import partition_of
+from tests.support.clickhouse_server import BridgeServer
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.services import ServiceUnavailable
+
+S = TypeVar("S", KafkaBroker, BridgeServer)
+
+SERVER_URL_VARIABLE = "PENSTOCK_TEST_CLICKHOUSE_URL"
+"""Where it is set, the server's suite runs against that server instead of the stand-in."""
+
+_running = ExitStack()
+atexit.register(_running.close)
+
+
+def needed(start: Callable[[], S]) -> S:
+    """The service that `start` gives; a skip, or with REQUIRE_SERVICES=1 a failure, where this machine cannot."""
+    try:
+        return _mended(start())
+    except ServiceUnavailable as missing:
+        if os.environ.get("REQUIRE_SERVICES") == "1":
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+
+
+def _mended(service: S) -> S:
+    if service.running:
+        service.resume()
+    else:
+        service.start()
+    return service
+
+
+@functools.cache
+def the_broker() -> KafkaBroker:
+    """The one broker of this run."""
+    return _running.enter_context(KafkaBroker())
+
+
+@functools.cache
+def the_bridge() -> BridgeServer:
+    """The one ClickHouse stand-in of this run."""
+    return _running.enter_context(BridgeServer())
+
+
+@pytest.fixture
+def broker() -> KafkaBroker:
+    """A running Kafka broker."""
+    return needed(the_broker)
+
+
+@pytest.fixture
+def bridge() -> BridgeServer:
+    """A running ClickHouse stand-in."""
+    return needed(the_bridge)
+
+
+def unique(prefix: str) -> str:
+    """A name for a topic prefix or a database of one test."""
+    return f"{prefix}_{uuid.uuid4().hex[:12]}"
+
+
+def kafka_settings(broker: KafkaBroker, *, partitions: int = 6, delivery_timeout_seconds: float = 3) -> Kafka:
+    """Settings with topics and a group of their own; the topics are not made."""
+    name = unique("t")
+    return Kafka(
+        bootstrap_servers=broker.bootstrap_servers,
+        topic_prefix=name,
+        group=f"{name}.writer",
+        partitions=partitions,
+        delivery_timeout_seconds=delivery_timeout_seconds,
+    )
+
+
+@functools.cache
+def chdb_directory() -> Path:
+    """Where this process's chDB keeps its data: there can be only one such directory in a process."""
+    return Path(_running.enter_context(tempfile.TemporaryDirectory(prefix="penstock-chdb-")))
+
+
+def embedded_tables() -> ClientTables:
+    """Tables of chDB in this process, in a database that is not made yet."""
+    from penstock.clickhouse.chdb import open_embedded
+
+    return open_embedded(chdb_directory(), ClickHouse(database=unique("d")))
+
+
+def server_tables(url: str, database: str | None = None) -> ClientTables:
+    """Tables of a server, in a database that is not made yet."""
+    from penstock.clickhouse.server import open_server
+
+    return open_server(ClickHouse(url=url, database=database or unique("d")))
+
+
+@pytest.fixture(params=["chdb", pytest.param("server", marks=pytest.mark.services)])
+def tables(request: pytest.FixtureRequest) -> Iterator[ClientTables]:
+    """Tables of either driver, in a database of the test's own that is not made yet."""
+    if request.param == "chdb":
+        pytest.importorskip("chdb")
+        found = embedded_tables()
+    else:
+        found = server_tables(os.environ.get(SERVER_URL_VARIABLE) or request.getfixturevalue("bridge").url)
+    yield found
+    found.close()
+
+
+def event(
+    *,
+    name: str = "viewed",
+    contact: str | None = None,
+    event_id: str | None = None,
+    occurred_at: str = "2026-11-23T07:00:00.000Z",
+    project_id: str = "00000000-0000-4000-8000-000000000001",
+    data: str = '{"a":1}',
+    derived: bool = False,
+) -> Event:
+    """An event as ingest makes it."""
+    return Event(
+        project_id=project_id,
+        id=event_id or str(uuid.uuid4()),
+        name=name,
+        occurred_at=occurred_at,
+        contact_id=contact or str(uuid.uuid4()),
+        email="ada@example.com",
+        data=data,
+        derived=derived,
+    )
+
+
+def entry(one: Event, partitions: int = 6) -> Entry:
+    """The event on its way into the log."""
+    return Entry(partition_of(one.contact_id, partitions), encode_event(one), one.derived)
+
+
+def entries(count: int, partitions: int = 6) -> list[Entry]:
+    """That many events of as many contacts."""
+    return [entry(event(), partitions) for _ in range(count)]
+
+
+def outcome(future: object) -> Exception | None:
+    """The error of a future that is done, None for success; anything but Unavailable is a failure of the test."""
+    error = getattr(future, "exception")()
+    assert error is None or isinstance(error, Unavailable), error
+    return error
+
+
+def ids_of(lines: Sequence[bytes]) -> list[str]:
+    """The ids in some lines."""
+    from schemas.event import decode_mark
+
+    return [decode_mark(line).id for line in lines]
