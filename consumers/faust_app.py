@@ -31,6 +31,9 @@ from schemas.topics import Topic
 
 _TAKE_RECORDS = 4000
 _STOP_SECONDS = 8
+_SESSION_SECONDS = 10
+"""After so long without a sign of life the group gives a consumer's partitions to others."""
+
 _RETRY_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -231,6 +234,8 @@ def _make_app(kafka: Kafka, settings: Writer) -> Any:
         consumer_auto_offset_reset="earliest",
         stream_wait_empty=True,
         stream_buffer_maxsize=_TAKE_RECORDS,
+        broker_session_timeout=_SESSION_SECONDS,
+        broker_heartbeat_interval=_SESSION_SECONDS / 4,
         broker_commit_interval=max(1.0, settings.flush_after_seconds),
         worker_redirect_stdouts=False,
         autodiscover=False,

@@ -27,4 +27,5 @@ def create_app(
     track = TrackRoutes(settings.ingest, log=log, authenticate=authenticate, clock=clock, metrics=metrics)
     app.include_router(write_routes(track))
     app.include_router(operation_routes(metrics, checks))
-    return install(app, metrics, direct=direct_routes(track), access=settings.log.access)
+    origins = settings.query.cors_origins
+    return install(app, metrics, direct=direct_routes(track), origins=origins, access=settings.log.access)

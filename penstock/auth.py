@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
-from penstock.errors import InvalidApiKey, MissingAuth
+from penstock.errors import InvalidApiKey, LogUnavailable, MissingAuth
 from schemas.control import ApiKey, KeyKind, Project, Subject, control_key, decode_subject
 
 _PREFIXES: dict[KeyKind, str] = {"public": "pk_", "secret": "sk_"}
@@ -62,6 +62,8 @@ class KeyRing:
     def __init__(self) -> None:
         self._subjects: dict[str, Subject] = {}
         self._principals: dict[bytes, tuple[bytes, Principal]] = {}
+        self.is_complete = False
+        """Whether all that the control topic had was read once; before, an unknown key may be a good one."""
 
     def apply(self, key: str, value: bytes | None) -> None:
         """Takes one record of the control topic.
@@ -111,11 +113,12 @@ class KeyRing:
         Raises:
             MissingAuth: no header, or not of the form `Bearer <key>`.
             InvalidApiKey: unknown or revoked, or a public key where `secret_only`.
+            LogUnavailable: unknown, but not all keys are read yet.
         """
         digest = sha256(bearer_token(authorization)).digest()
         known, principal = self._principals.get(digest[:8], (b"", None))
         if principal is None or not hmac.compare_digest(known, digest):
-            raise InvalidApiKey
+            raise InvalidApiKey if self.is_complete else LogUnavailable("The keys were not read from the log yet")
         if secret_only and principal.kind != "secret":
             raise InvalidApiKey("A public key cannot be used here", "Use a secret key (sk_…).")
         return principal

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
@@ -90,13 +90,14 @@ def request_id_of(scope: Scope) -> str:
 
 
 def error_response(error: Exception, request_id: str) -> RawResponse:
-    """The one place that makes a status and a body of an error."""
+    """The one place that makes a status and a body of an error; what the caller must not see of it is logged."""
     if isinstance(error, RequestError):
         return _render(error.status, error.code, error.message, request_id, error)
     if isinstance(error, Unavailable):
         response = _render(503, "SERVICE_UNAVAILABLE", error.message, request_id)
         response.headers.append((b"retry-after", str(error.retry_after_seconds).encode()))
         return response
+    _log.error("request failed", request_id=request_id, exc_info=error)
     return _render(500, "INTERNAL_SERVER_ERROR", "Something went wrong on our side", request_id)
 
 
@@ -211,34 +212,28 @@ class Shell:
                 refused.headers = {"Allow": "POST, OPTIONS"}
                 raise refused
             return await route(scope, receive)
-        except PenstockError as error:
-            return error_response(error, request_id)
-        except Exception as error:  # noqa: BLE001 - the caller gets a 500 of our shape, we get the trace
-            _log.exception("request failed", path=scope["path"], request_id=request_id)
+        except Exception as error:  # noqa: BLE001 - it becomes an answer, which logs what the caller must not see
             return error_response(error, request_id)
 
     async def _framed(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> int:
-        """Runs the application, adding our headers to its answer; an error that it lets through becomes one."""
-        status = 0
+        """Runs the application, adding our headers to its answer."""
+        status, is_complete = 0, False
         extra = [(b"x-request-id", request_id.encode()), *self._cors(scope)]
 
         async def adding(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_complete
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(raw=message["headers"]).raw.extend(extra)
+                message["headers"] = [*message["headers"], *extra]
             await send(message)
+            is_complete = message["type"] == "http.response.body" and not message.get("more_body")
 
         try:
             await self.app(scope, receive, adding)
-        except Exception as error:
-            _log.exception("request failed", path=scope["path"], request_id=request_id)
-            if status:  # too late for another answer: the server closes the connection
+        except Exception:
+            if not is_complete:  # too late for another answer: the server closes the connection
                 raise
-            response = error_response(error, request_id)
-            await _send(send, response, request_id, self._cors(scope))
-            return response.status
-        return status
+        return status  # the framework raises what it has answered (see `install`) once more
 
     def _cors(self, scope: Scope) -> RawHeaders:
         if scope["path"].startswith(_OPEN_PREFIX):
@@ -296,7 +291,7 @@ def install(
     access: bool = False,
 ) -> Shell:
     """Puts our error shape into `app` and the shell around it: what is to be served."""
-    for kind in (HTTPException, RequestValidationError, PenstockError):
+    for kind in (HTTPException, RequestValidationError, PenstockError, Exception):
         app.add_exception_handler(kind, _handle_error)
     install_security(app)
     return Shell(app, direct=direct or {}, origins=origins, metrics=metrics, access=access)
@@ -363,6 +358,6 @@ def operation_routes(metrics: Metrics, checks: Mapping[str, Check]) -> APIRouter
 def _reason(check: Check) -> str:
     try:
         check()
-    except Unavailable as error:
-        return error.message
+    except PenstockError as error:
+        return str(error)
     return ""

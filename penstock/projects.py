@@ -64,6 +64,7 @@ def _catch_up(ring: KeyRing, tail: LogTail) -> None:
     while reached < end and idle_polls < 3:  # after compaction the last offsets may be missing
         following = _apply(ring, tail, 1.0)
         reached, idle_polls = max(reached, following), 0 if following else idle_polls + 1
+    ring.is_complete = True
 
 
 def _publish(log: EventLog, subject: Subject) -> None:

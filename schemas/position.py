@@ -8,9 +8,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 
 Position = Mapping[int, int]
-"""The last offset of a write in each partition that it touched."""
+"""The last offset of a write in each partition that it touched; empty where nothing had to be written."""
 
-_TEXT = re.compile(rb"1(?:\.\d{1,5}:\d{1,19})+\Z")
+_TEXT = re.compile(rb"1(?:\.\d{1,5}:\d{1,19})*\Z")
 
 
 class MalformedPosition(ValueError):
@@ -36,4 +36,7 @@ def from_token(token: str) -> dict[int, int]:
     if not _TEXT.match(text):
         raise MalformedPosition("not a position")
     pairs = (pair.split(b":") for pair in text.split(b".")[1:])
-    return {int(partition): int(offset) for partition, offset in pairs}
+    position = {int(partition): int(offset) for partition, offset in pairs}
+    if to_token(position) != token:  # the decoder above skips what is not base64
+        raise MalformedPosition("not a position")
+    return position

@@ -1,15 +1,15 @@
 """The record of the log: a header line, then one or more events of one partition as JSON lines.
 
-    {"format":1,"events":2,"derived":false,"accepted_ms":1763881200000,"bytes":604,"crc32":3735928559,"zstd":false}
+    {"format":1,"events":2,"derived":false,"accepted_ms":1763881200000,"bytes":604,"zstd":false,"crc32":3735928559}
     {"log_index":0,"project_id":"…","id":"…", …}
     {"log_index":1,"project_id":"…","id":"…", …}
 
 Several events in one record divide the cost of producer, broker and consumer by their number. From a few events on the
 lines are compressed: a log that is kept for ever is then a fifth of the size, and what is synced, sent and copied too
-(tests/bench/bench_record.py). The checksum covers what follows the header: a record that passes it holds what ingest
-wrote, byte for byte, so the consumer may hand the lines on undecoded; one that does not is a dead letter. A reader
-meets every older format; a newer one stops it (`UnknownFormat`), since guessing would lose events and dead-lettering
-would empty the log of a half-upgraded installation.
+(tests/bench/bench_record.py). The checksum covers the rest of the header and what follows it: a record that passes it
+holds what ingest wrote, byte for byte, so the consumer may hand the lines on undecoded; one that does not is a dead
+letter. A reader meets every older format; a newer one stops it (`UnknownFormat`), since guessing would lose events and
+dead-lettering would empty the log of a half-upgraded installation.
 """
 
 import threading
@@ -42,8 +42,8 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     derived: bool
     accepted_ms: int
     bytes: int
+    zstd: bool
     crc32: int
-    zstd: bool = False
 
 
 class _Codecs(threading.local):
@@ -80,16 +80,15 @@ def pack(lines: Sequence[bytes], *, derived: bool, accepted_ms: int) -> bytes:
     compressed = plain_bytes >= _COMPRESSED_FROM_BYTES
     if compressed:
         body = _codecs.compress(body)
-    return b'{"format":%d,"events":%d,"derived":%b,"accepted_ms":%d,"bytes":%d,"crc32":%d,"zstd":%b}\n%b' % (
+    head = b'{"format":%d,"events":%d,"derived":%b,"accepted_ms":%d,"bytes":%d,"zstd":%b' % (
         FORMAT,
         len(lines),
         _boolean(derived),
         accepted_ms,
         plain_bytes,
-        crc32(body),
         _boolean(compressed),
-        body,
     )
+    return b'%b,"crc32":%d}\n%b' % (head, crc32(body, crc32(head)), body)
 
 
 def _boolean(value: bool) -> bytes:
@@ -121,8 +120,8 @@ def unpack(value: bytes) -> Record:
         raise UnknownFormat(f"record format {header.format}, this version reads up to {FORMAT}: upgrade the consumers")
     if header.format < 1 or not separator:
         raise MalformedRecord(f"no record of format {header.format}")
-    if crc32(body) != header.crc32:
-        raise MalformedRecord("the checksum does not match the events")
+    if crc32(body, crc32(head[: head.rfind(b',"crc32":')])) != header.crc32:
+        raise MalformedRecord("the checksum does not match")
     lines = _decompressed(body) if header.zstd else body
     found = lines.count(b"\n") + 1
     if found != header.events:

@@ -26,14 +26,12 @@ def test_an_acknowledged_event_is_in_every_read_within_a_second(client: Client) 
     answer = client.track(_event(0))
     acknowledged = time.monotonic()
 
-    wait_until(lambda: client.read("/events")["events"], 5, "the event in the list")
-    names, stats = client.read("/events/names"), client.read("/events/stats")
-    listed = client.read(f"/events/contact/{answer['contact']}")["events"]
+    wait_until(lambda: [row["id"] for row in client.read("/events")["events"]] == [answer["event"]], 5, "the list")
+    wait_until(lambda: client.read("/events/names") == {"eventNames": ["signup"]}, 5, "the names")
+    wait_until(lambda: client.read("/events/stats") == [{"name": "signup", "count": 1}], 5, "the stats")
+    wait_until(lambda: len(client.read(f"/events/contact/{answer['contact']}")["events"]) == 1, 5, "the contact")
     seconds = time.monotonic() - acknowledged
 
-    assert names == {"eventNames": ["signup"]}
-    assert stats == [{"name": "signup", "count": 1}]
-    assert [event["id"] for event in listed] == [answer["event"]]
     assert seconds < 5  # the p99 of 1 s is the benchmark's matter; this is a generous deadline
 
 

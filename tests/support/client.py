@@ -44,18 +44,18 @@ class Client:
         self.position = answer.headers["X-Position"]
         return dict(answer.json())
 
-    def get(self, path: str, *, after: str | None = None, **parameters: str | int) -> httpx.Response:
+    def get(self, path: str, *, after: str = "", **parameters: Any) -> httpx.Response:
         """One read."""
         headers = self._project.reading | ({"X-After-Position": after} if after else {})
         return self._http.get(f"{self._deployment.query_url}{path}", headers=headers, params=parameters)
 
-    def read(self, path: str, *, after: str | None = None, **parameters: str | int) -> Any:
+    def read(self, path: str, *, after: str = "", **parameters: Any) -> Any:
         """One read that must succeed; its body."""
         answer = self.get(path, after=after, **parameters)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def all_events(self, path: str = "/events", **parameters: str | int) -> Iterator[dict[str, Any]]:
+    def all_events(self, path: str = "/events", **parameters: Any) -> Iterator[dict[str, Any]]:
         """Every event, by following the cursor to its end."""
         page = self.read(path, limit=1000, **parameters)
         yield from page["events"]

@@ -9,14 +9,17 @@ from __future__ import annotations
 import atexit
 import functools
 import os
-import tempfile
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
+
+with warnings.catch_warnings():  # Python calls what kafka-python does while it is imported deprecated
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import kafka  # noqa: F401
 
 from penstock.clickhouse.gateway import ClientTables
 from penstock.errors import Unavailable
@@ -27,6 +30,7 @@ from schemas.topics import partition_of
 from tests.support.clickhouse_server import BridgeServer
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.services import ServiceUnavailable
+from tests.support.tables import open_test_tables
 
 S = TypeVar("S", KafkaBroker, BridgeServer)
 
@@ -96,19 +100,6 @@ def kafka_settings(broker: KafkaBroker, *, partitions: int = 6, delivery_timeout
     )
 
 
-@functools.cache
-def chdb_directory() -> Path:
-    """Where this process's chDB keeps its data: there can be only one such directory in a process."""
-    return Path(_running.enter_context(tempfile.TemporaryDirectory(prefix="penstock-chdb-")))
-
-
-def embedded_tables() -> ClientTables:
-    """Tables of chDB in this process, in a database that is not made yet."""
-    from penstock.clickhouse.chdb import open_embedded
-
-    return open_embedded(chdb_directory(), ClickHouse(database=unique("d")))
-
-
 def server_tables(url: str, database: str | None = None) -> ClientTables:
     """Tables of a server, in a database that is not made yet."""
     from penstock.clickhouse.server import open_server
@@ -121,7 +112,7 @@ def tables(request: pytest.FixtureRequest) -> Iterator[ClientTables]:
     """Tables of either driver, in a database of the test's own that is not made yet."""
     if request.param == "chdb":
         pytest.importorskip("chdb")
-        found = embedded_tables()
+        found = open_test_tables(migrated=False)
     else:
         found = server_tables(os.environ.get(SERVER_URL_VARIABLE) or request.getfixturevalue("bridge").url)
     yield found
