@@ -1,5 +1,7 @@
 """Delivers the embedded log's records to the pipeline: one thread, all partitions."""
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +20,15 @@ from schemas.topics import Topic
 _RETRY_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
+
+
+_NICENESS = 10
+
+
+def step_back() -> None:
+    """Lowers this thread's claim on the processor, and that of the threads that it will start (Linux only)."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 class WriterLoop:
@@ -55,6 +66,7 @@ class WriterLoop:
         self._thread.join()
 
     def _run(self) -> None:
+        step_back()
         try:
             starts = self._pipeline.claim(range(self._log.partitions))
             self._follow(starts)

@@ -18,8 +18,44 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"model": ErrorResponse, "description": "PAYLOAD_TOO_LARGE, counted after decompression"},
     415: {"model": ErrorResponse, "description": "UNSUPPORTED_MEDIA_TYPE: not JSON in UTF-8, or not gzip or zstd"},
     422: {"model": ErrorResponse, "description": "VALIDATION_ERROR: every field that is wrong"},
-    503: {"model": ErrorResponse, "description": "SERVICE_UNAVAILABLE: not taken; try again after Retry-After"},
+    500: {"model": ErrorResponse, "description": "INTERNAL_SERVER_ERROR"},
+    503: {
+        "model": ErrorResponse,
+        "description": "SERVICE_UNAVAILABLE: not acknowledged; try again after Retry-After. Only with an "
+        "Idempotency-Key is the retry certain to be counted once.",
+        "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}},
+    },
 }
+
+_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            "X-Position": {
+                "schema": {"type": "string"},
+                "description": "Opaque. A read that sends it as `X-After-Position` sees this write.",
+            },
+            "X-Request-ID": {"schema": {"type": "string"}, "description": "The request's own, else a new one."},
+        }
+    }
+}
+
+_TRACK = """
+Answers 200 only after the event is durable in the log. Takes a public or a secret key.
+
+The body is JSON in UTF-8, 64 KiB at most when decompressed. Refused with 400 `BAD_REQUEST`: what is not JSON, as NaN,
+Infinity, a byte order mark, unescaped control characters, and text that is not Unicode: invalid UTF-8, lone surrogates
+(`\\ud800`). Kept exactly: the escape `\\u0000`, in the name too; numbers of any size; repeated keys in `data`. All other
+faults are answered together as 422 `VALIDATION_ERROR`; a body that is JSON but no object is one on the field `body`.
+"""
+
+_BATCH = """
+A JSON array, an object with the array `events`, or one event a line as `application/x-ndjson` (blank lines do not
+count). 5 MiB and 1,000 events at most. Takes a public or a secret key.
+
+Each item has its own outcome, in order: valid ones are accepted even where others are not. An item over 64 KiB and a
+line that is not JSON are that item's errors; a body that is not JSON is the request's. The answer comes after the log
+has all accepted events. An empty batch is accepted, and does nothing.
+"""
 
 _HEADERS: list[dict[str, Any]] = [
     {
@@ -27,13 +63,15 @@ _HEADERS: list[dict[str, Any]] = [
         "in": "header",
         "required": False,
         "description": "1 to 255 printable ASCII characters. A retry with the same key and address has the same ids "
-        "and is counted once, for ever. In a batch, item i has the key `<key>:<i>` where it has none of its own.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "and is counted once, for ever; the first one wins. In a batch, item i (from 0) has the key `<key>:<i>` where "
+        "it has none of its own.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     },
     {
         "name": "Content-Encoding",
         "in": "header",
         "required": False,
+        "description": "The limits count after decompression. Several members or frames in a row are one body.",
         "schema": {"type": "string", "enum": ["gzip", "zstd", "identity"]},
     },
 ]
@@ -66,9 +104,9 @@ def write_routes(track: TrackRoutes) -> APIRouter:
     @router.post(
         TRACK,
         summary="Track an event",
-        description="Answers 200 only after the event is durable in the log. Takes a public or a secret key.",
+        description=_TRACK,
         response_model=TrackResponse,
-        responses=_ERRORS,
+        responses=_ANSWER | _ERRORS,
         openapi_extra=_described({"application/json": _schema(TrackRequest)}),
     )
     async def track_event(request: Request) -> Response:
@@ -77,9 +115,9 @@ def write_routes(track: TrackRoutes) -> APIRouter:
     @router.post(
         BATCH,
         summary="Track up to 1,000 events",
-        description="Each item has its own outcome, in order: valid ones are accepted even where others are not.",
+        description=_BATCH,
         response_model=BatchResponse,
-        responses=_ERRORS,
+        responses=_ANSWER | _ERRORS,
         openapi_extra=_described(
             {
                 "application/json": {"anyOf": [{"type": "array", "items": _schema(BatchItem)}, items]},

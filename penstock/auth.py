@@ -6,6 +6,7 @@ asking anyone and a revocation arrives within a second or so.
 
 import hmac
 import secrets
+from collections import defaultdict
 from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
@@ -57,10 +58,11 @@ def bearer_token(header: bytes | None) -> bytes:
 
 
 class KeyRing:
-    """All projects and keys, as the control topic tells them."""
+    """All projects and keys, as the control topic tells them. One thread applies records while others ask."""
 
     def __init__(self) -> None:
         self._subjects: dict[str, Subject] = {}
+        self._keys_of: defaultdict[str, dict[str, ApiKey]] = defaultdict(dict)
         self._principals: dict[bytes, tuple[bytes, Principal]] = {}
         self.is_complete = False
         """Whether all that the control topic had was read once; before, an unknown key may be a good one."""
@@ -71,17 +73,18 @@ class KeyRing:
         Raises:
             msgspec.DecodeError: the record is not readable; nothing changed.
         """
-        before = self._subjects.pop(key, None) if value is None else self._subjects.get(key)
         subject = None if value is None else decode_subject(key, value)
+        before = self._subjects.pop(key, None) if subject is None else self._subjects.get(key)
         if subject is not None:
             self._subjects[key] = subject
         self._index(subject or before)
 
     def _index(self, changed: Subject | None) -> None:
         if isinstance(changed, Project):
-            for key in self.keys(changed.id):
+            for key in self._keys_of[changed.id].values():
                 self._index(key)
         elif isinstance(changed, ApiKey):
+            self._keys_of[changed.project_id][changed.hash] = changed
             digest = bytes.fromhex(changed.hash)
             if principal := self._principal(changed):
                 self._principals[digest[:8]] = (digest, principal)
@@ -96,12 +99,12 @@ class KeyRing:
 
     def projects(self) -> list[Project]:
         """All projects, oldest first."""
-        found = [subject for subject in self._subjects.values() if isinstance(subject, Project)]
+        found = [subject for subject in list(self._subjects.values()) if isinstance(subject, Project)]
         return sorted(found, key=lambda project: (project.created_at, project.id))
 
     def keys(self, project_id: str | None = None) -> list[ApiKey]:
         """All keys, or those of a project, oldest first."""
-        found = [subject for subject in self._subjects.values() if isinstance(subject, ApiKey)]
+        found = [subject for subject in list(self._subjects.values()) if isinstance(subject, ApiKey)]
         chosen = [key for key in found if project_id in (None, key.project_id)]
         return sorted(chosen, key=lambda key: (key.created_at, key.hash))
 

@@ -5,12 +5,13 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import typer
 from fastapi import FastAPI
 
-from consumers.loop import WriterLoop
+from consumers.loop import WriterLoop, step_back
 from consumers.pipeline import Pipeline
 from ingest.routes import direct_routes, write_routes
 from ingest.track import TrackRoutes
@@ -57,7 +58,8 @@ class Embedded:
         try:
             tables = make_tables(settings)
             try:
-                await asyncio.to_thread(migrate, tables)
+                with ThreadPoolExecutor(1) as stepping_back:  # not a thread of the loop's pool: it would stay slow
+                    await asyncio.get_running_loop().run_in_executor(stepping_back, _open_tables, tables)
                 async with self._running(log, tables) as app:
                     yield app
             finally:
@@ -134,6 +136,15 @@ class Embedded:
             typer.echo(_first_greeting(address, made))
         else:
             typer.echo(f"penstock is ready at {address}   (keys: 'penstock key create'; docs: {address}/docs)")
+
+
+def _open_tables(tables: Tables) -> None:
+    """Migrates, in a thread that steps back: the engine's own threads inherit that.
+
+    When both cores are busy, acknowledging goes before merging and projecting, which catch up afterwards.
+    """
+    step_back()
+    migrate(tables)
 
 
 def _first_greeting(address: str, made: NewProject) -> str:

@@ -77,17 +77,28 @@ def create_project(log: EventLog, name: str, now_ms: int) -> NewProject:
     The keys are published first: a project that is known has keys, and keys without a project open nothing.
 
     Raises:
-        StartError: the name is empty or too long.
+        StartError: the name is empty or too long, or no text.
         LogUnavailable: not known whether it was made.
     """
     if not 1 <= len(name.strip()) <= 255:
         raise StartError("A project's name has 1 to 255 characters.")
+    if not _is_unicode(name):
+        raise StartError("A project's name must be UTF-8.")
     created_at = to_wire(now_ms)
     project = Project(str(uuid4()), name, created_at)
     made = NewProject(project, new_key("public", project.id, created_at), new_key("secret", project.id, created_at))
     for subject in (made.public.record, made.secret.record, project):
         _publish(log, subject)
     return made
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be stored: bytes of the command line that are not UTF-8 arrive as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _project(ring: KeyRing, project_id: str) -> Project:

@@ -5,12 +5,19 @@ Nothing is read at import. `load` reads once; commands pass the groups down.
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from penstock.errors import StartError
 
@@ -20,7 +27,7 @@ MIB = 1024 * KIB
 
 
 class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Kafka(_Group):
@@ -87,6 +94,17 @@ class Log(_Group):
     access: bool = Field(False, description="One line per request; errors are logged in any case.")
 
 
+class _Environment(EnvSettingsSource):
+    """The environment; a list that is not JSON is reported as a wrong value beside all others."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """See pydantic-settings."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
 class Settings(BaseSettings):
     """All settings, and their defaults."""
 
@@ -116,11 +134,14 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file, which comes in as init values."""
-        return env_settings, init_settings
+        return _Environment(settings_cls), init_settings
 
 
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 """Names the settings file; `--config` sets it, so that worker processes find the same one."""
+
+_OF_THE_TESTS = (f"{PREFIX}TEST_", f"{PREFIX}TESTS_")
+"""Variables of the test suite (docs/testing.md); a product that is started by it inherits them."""
 
 
 def variables(model: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[str]:
@@ -142,10 +163,19 @@ def _from_file(path: str) -> dict[str, Any]:
         raise StartError(f"The settings file {path} is not TOML: {error}.") from error
 
 
-def _problems(error: ValidationError) -> Iterator[str]:
+def _unknown(names: Iterable[str]) -> Iterator[str]:
+    """The names that look like settings and are none; case does not count, as it does not for settings."""
+    known = {*variables(), CONFIG_VARIABLE}
+    for name in sorted(names):
+        upper = name.upper()
+        if upper.startswith(PREFIX) and upper not in known and not upper.startswith(_OF_THE_TESTS):
+            yield name
+
+
+def _problems(error: ValidationError) -> Iterator[tuple[str, str]]:
     for problem in error.errors(include_url=False, include_input=False):
         path = "__".join(str(part).upper() for part in problem["loc"])
-        yield f"{PREFIX}{path}: {problem['msg']}"
+        yield f"{PREFIX}{path}", problem["msg"]
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -158,15 +188,17 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         StartError: names every setting that is wrong, and every `PENSTOCK_` variable that is none.
     """
     environ = os.environ if environ is None else environ
-    known = {*variables(), CONFIG_VARIABLE}
-    problems = [f"{name}: no such setting" for name in sorted(environ) if name.startswith(PREFIX) and name not in known]
+    problems = dict.fromkeys(_unknown(environ), "no such setting")
     values = _from_file(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else {}
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        problems += _problems(error)
+        problems = dict(_problems(error)) | problems
+    except SettingsError as error:
+        raise StartError(f"The settings are not valid: {error}.") from error
     if problems:
-        raise StartError("The settings are not valid:\n" + "\n".join(f"  {problem}" for problem in problems))
+        lines = [f"  {name}: {problem}" for name, problem in sorted(problems.items())]
+        raise StartError("\n".join(["The settings are not valid:", *lines]))
     return settings
 
 

@@ -7,11 +7,10 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from penstock import __version__
 from penstock.clickhouse import Tables
 from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
-from penstock.http import Check, Shell, install, operation_routes
+from penstock.http import Check, Shell, describe, install, operation_routes
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 from query_api.documentation import DESCRIPTION, TITLE
@@ -53,7 +52,7 @@ def create_app(
         async with beside(), running(reader, freshness):
             yield
 
-    app = FastAPI(title=TITLE, description=DESCRIPTION, version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(lifespan=lifespan, redirect_slashes=False, **describe(TITLE) | {"description": DESCRIPTION})
     app.include_router(operation_routes(metrics, checks))
     app.include_router(
         read_routes(

@@ -7,7 +7,7 @@ from query_api.fields import MAX_LIMIT, POSITION_HEADER
 from query_api.params import DEFAULT_CONTACT_LIMIT, DEFAULT_LIMIT
 from schemas.wire import ErrorResponse
 
-TITLE = "penstock: reading events"
+TITLE = "penstock query"
 DESCRIPTION = """
 Answers questions about the events of the project that the **secret key** (`Authorization: Bearer sk_…`) belongs to.
 
@@ -30,6 +30,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     },
     500: {"model": ErrorResponse, "description": "`INTERNAL_SERVER_ERROR`."},
 }
+
+SECURITY: list[dict[str, list[str]]] = [{"key": []}]
+"""The scheme that `penstock.http` describes."""
 
 ANSWER_HEADERS = {
     "X-Data-Age-Ms": {

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from fastapi import APIRouter, Request, Response, Security
-from fastapi.security import HTTPBearer
+from fastapi import APIRouter, Request, Response
 
 from penstock.auth import Principal
 from penstock.http import find_header
@@ -18,7 +17,6 @@ from query_api.reader import Reader
 from schemas.wire_reads import ContactEventsPage, EventNames, EventsPage, NameCount, NameSeries
 
 _POSITION = POSITION_HEADER.lower().encode()
-_secret_key = HTTPBearer(auto_error=False, scheme_name="secretKey", description="A secret key, `sk_…`.")
 
 
 class Authenticate(Protocol):
@@ -29,6 +27,7 @@ class Authenticate(Protocol):
 
         Raises:
             MissingAuth, InvalidApiKey: there is none.
+            Unavailable: not known yet.
         """
         ...
 
@@ -116,7 +115,7 @@ def read_routes(
     *, authenticate: Authenticate, reader: Reader, freshness: Freshness, after_position_seconds: float
 ) -> APIRouter:
     """The routes under `/events`, and their twins under `/v1`, which the OpenAPI document mentions once for all."""
-    router = APIRouter(tags=["events"], dependencies=[Security(_secret_key)], responses=documentation.ERRORS)
+    router = APIRouter(tags=["events"], responses=documentation.ERRORS)
     for route in _routes(_Reads(authenticate, reader, freshness, after_position_seconds)):
         for prefix in ("", "/v1"):
             router.add_api_route(
@@ -127,7 +126,7 @@ def read_routes(
                 operation_id=route.handler.__name__,
                 response_model=route.model,
                 responses={200: {"headers": documentation.ANSWER_HEADERS}},
-                openapi_extra={"parameters": route.parameters},
+                openapi_extra={"parameters": route.parameters, "security": documentation.SECURITY},
                 include_in_schema=not prefix,
             )
     return router

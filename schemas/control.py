@@ -4,17 +4,20 @@ A record's key names its subject (`project/<id>`, `key/<hash>`), its value is th
 Compaction keeps the newest of each key.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 KeyKind = Literal["public", "secret"]
 
+_Uuid = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+_Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
 
 class Project(msgspec.Struct, frozen=True):
     """A project; disabled ones refuse writes."""
 
-    id: str
+    id: _Uuid
     name: str
     created_at: str
     enabled: bool = True
@@ -29,10 +32,10 @@ class ApiKey(msgspec.Struct, frozen=True):
         revoked_at: when it was revoked; None while it is good.
     """
 
-    hash: str
+    hash: _Sha256
     prefix: str
     kind: KeyKind
-    project_id: str
+    project_id: _Uuid
     created_at: str
     revoked_at: str | None = None
 

@@ -9,22 +9,59 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 
-class TrackRequest(BaseModel):
-    """One event. Members that are not named here are ignored."""
+def _without_default(schema: dict[str, Any]) -> None:
+    """Absent is absent: there is no value that means the same."""
+    del schema["default"]
 
-    event: str = Field(min_length=1, max_length=255, examples=["signup"], description="Kept verbatim, not trimmed.")
-    email: str = Field(max_length=320, examples=["ada@example.com"], description="Stored in lower case.")
-    subscribed: bool = Field(default=True, description="For a new contact; a change of a known one emits an event.")
-    data: Any = Field(default=None, examples=[{"plan": "pro"}], description="Any JSON; its own text is stored.")
+
+class TrackRequest(BaseModel):
+    """One event. Members that are not named here are ignored; of a member that comes twice the last counts."""
+
+    event: str = Field(
+        min_length=1,
+        max_length=255,
+        examples=["signup"],
+        description="The name, kept verbatim, not trimmed; any characters. `email.…`, `contact.subscribed`, "
+        "`contact.unsubscribed`, `segment.….entry` and `segment.….exit` are the system's own.",
+    )
+    email: str = Field(
+        max_length=320,
+        examples=["ada@example.com"],
+        description="A plain address, letters of any script; stored in lower case. Blanks around it are an error.",
+    )
+    subscribed: bool = Field(
+        default=True,
+        json_schema_extra=_without_default,
+        description="For a new contact (absent: true); of a known one a change, if it is one. Not null.",
+    )
+    data: Any = Field(
+        default=None,
+        json_schema_extra=_without_default,
+        examples=[{"plan": "pro"}],
+        description="Any JSON, 64 levels deep at most. Its own text is stored and given back: order of keys, repeated "
+        "keys, spelling and size of numbers. A key `locale` must have a string (or null, which deletes it).",
+    )
     timestamp: str = Field(
-        default="", examples=["2026-11-23T07:00:00.000Z"], description="When it happened; absent: now."
+        default="",
+        json_schema_extra=_without_default,
+        examples=["2026-11-23T07:00:00.000Z"],
+        description="When it happened: an ISO 8601 date, or date and time; without an offset it is UTC. From 1970 to 5 "
+        "minutes ahead. Kept in milliseconds. Absent: the time of receipt.",
     )
 
 
 class BatchItem(TrackRequest):
     """One event of a batch."""
 
-    idempotency_key: str = Field(default="", alias="idempotencyKey", max_length=255)
+    idempotency_key: str = Field(
+        default="",
+        alias="idempotencyKey",
+        json_schema_extra=_without_default,
+        min_length=1,
+        max_length=255,
+        pattern="^[ -~]+$",
+        description="As the header Idempotency-Key, and before it.",
+    )
 
 
 class BatchRequest(BaseModel):
@@ -56,16 +93,21 @@ class FieldProblem(BaseModel):
     code: str
 
 
-class ErrorMember(BaseModel):
+class ItemError(BaseModel):
     """What went wrong; empty members are omitted."""
 
     code: str
     message: str
     statusCode: int  # noqa: N815 - wire spelling
-    requestId: str  # noqa: N815
     errors: list[FieldProblem] = []
     details: dict[str, Any] = {}
     suggestion: str = ""
+
+
+class ErrorMember(ItemError):
+    """The same, of a whole request."""
+
+    requestId: str  # noqa: N815
 
 
 class ErrorResponse(BaseModel):
@@ -80,7 +122,7 @@ class ErrorResponse(BaseModel):
 class RejectedItem(BaseModel):
     """The outcome of an item that was not accepted."""
 
-    error: ErrorMember
+    error: ItemError
 
 
 class BatchOutcome(BaseModel):

@@ -9,6 +9,7 @@ Reading here serves the control topic, dead letters and checks; the consumers re
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,14 @@ _MAX_RECORD_BYTES = 512 * 1024
 """Brokers refuse batches over 1 MiB by default (message.max.bytes); half leaves room for one large event more."""
 
 _RECONNECT_SECONDS = 1.0
+_WATCH_SECONDS = 0.25
+_FLUSH_SECONDS = 4.0
+_CLOSE_SECONDS = 1.0
+_BLOCK_MS = 1000
+"""How long kafka-python may wait for metadata: it holds up all requests behind the one that needs it."""
+
+_OVERDUE_SECONDS = 0.5
+"""So much later than the delivery time-out a record is given up, whatever kafka-python does."""
 
 _log = structlog.get_logger(__name__)
 
@@ -104,6 +113,13 @@ def _create(admin: KafkaAdminClient, settings: Kafka, topics: list[Topic]) -> No
         _log.info("topics were created by another process meanwhile")
 
 
+def _discard(producer: KafkaProducer) -> None:
+    """Closes a producer without waiting for what it did not send."""
+    with contextlib.suppress(KafkaError):
+        producer._sender.force_close()  # `close` alone flushes first, and gives up where that does not end
+        producer.close(timeout=_CLOSE_SECONDS)
+
+
 class KafkaLog:
     """See `EventLog`."""
 
@@ -111,8 +127,9 @@ class KafkaLog:
         self._settings = settings
         self._max_pending_bytes = max_pending_bytes
         self._producer: KafkaProducer | None = None
+        self._publisher: KafkaProducer | None = None
         self._partitions = 0
-        self._in_flight = 0
+        self._sent: dict[PackedRecord, float] = {}  # on their way, oldest first, and since when
         self._decide = threading.Lock()  # the producer's thread and ours both decide records
         self._closing = threading.Event()
         self._failure = "Kafka was not reached yet"
@@ -124,9 +141,9 @@ class KafkaLog:
     def close(self) -> None:
         """Undoes `open`."""
         self._closing.set()
-        if self._producer is not None:
-            self._producer.close(timeout=5)
-            self._producer = None
+        if self._publisher is not None:
+            _discard(self._publisher)
+            self._publisher = None
 
     async def start(self) -> None:
         """See `EventLog`."""
@@ -137,8 +154,7 @@ class KafkaLog:
     async def stop(self) -> None:
         """See `EventLog`."""
         self._queue.close()
-        if self._producer is None:
-            self._closing.set()
+        self._closing.set()
         await asyncio.to_thread(self._thread.join)
         await asyncio.to_thread(self.close)
 
@@ -161,21 +177,59 @@ class KafkaLog:
         return self._queue.put(entries, accepted_ms)
 
     def check(self) -> None:
-        """See `EventLog`. The last acknowledgement or failure tells."""
+        """See `EventLog`. The last acknowledgement tells; after one that failed, Kafka is asked.
+
+        Without it a process that is asked before it gets requests would stay out of use after Kafka was away once.
+        """
+        if self._failure and self._producer is not None:
+            self.check_topic(Topic.EVENTS)
+            self._failure = ""
         if self._failure:
             raise LogUnavailable(self._failure)
 
     def _send_until_closed(self) -> None:
-        producer = self._connect_until_closed()
+        while (producer := self._connect_until_closed()) is not None:
+            finished = self._send_until_stuck(producer)
+            self._producer = None
+            _discard(producer)
+            self._give_up()
+            if finished:
+                break
+
+    def _send_until_stuck(self, producer: KafkaProducer) -> bool:
+        """Sends what comes; whether it ended because the log was closed.
+
+        Else records are overdue. kafka-python should have given them up, but after a broker hung for longer than the
+        delivery time-out its sender waits for ever (3.0.12): another producer is needed.
+        """
         linger_seconds = self._settings.linger_ms / 1000
-        while producer is not None and (appends := self._queue.take()) is not None:
-            if self._in_flight:
+        while (appends := self._queue.take(_WATCH_SECONDS if self._sent else None)) is not None:
+            if self._sent and appends:
                 time.sleep(linger_seconds)
                 appends += self._queue.take_waiting()
             for record in pack_appends(appends, _MAX_RECORD_BYTES):
                 self._send(producer, record)
-        if producer is not None:
-            producer.flush(timeout=self._settings.delivery_timeout_seconds)
+            if self._overdue():
+                _log.warning("Kafka's producer is stuck; making another")
+                return False
+        with contextlib.suppress(KafkaError):
+            producer.flush(timeout=min(self._settings.delivery_timeout_seconds, _FLUSH_SECONDS))
+        return True
+
+    def _overdue(self) -> bool:
+        with self._decide:
+            oldest = next(iter(self._sent.values()), None)
+        limit = self._settings.delivery_timeout_seconds + _OVERDUE_SECONDS
+        return oldest is not None and time.monotonic() - oldest > limit
+
+    def _give_up(self) -> None:
+        """Answers all that wait: what was sent, and what was not yet."""
+        for record in list(self._sent):
+            self._failed(record, LogUnavailable("not confirmed in time"))
+        waiting = self._queue.take_waiting()
+        for append in waiting:
+            append.error = LogUnavailable(self._failure or "The event log is closing")
+        self._queue.answer(waiting)
 
     def _connect_until_closed(self) -> KafkaProducer | None:
         while not self._closing.is_set():
@@ -184,7 +238,11 @@ class KafkaLog:
             except LogUnavailable as error:
                 self._failure = error.message
                 _log.warning("waiting for Kafka", reason=error.message)
-                self._closing.wait(_RECONNECT_SECONDS)
+            except Exception as error:
+                self._failure = f"Kafka cannot be reached: {error}"
+                _log.exception("waiting for Kafka")
+            self._give_up()
+            self._closing.wait(_RECONNECT_SECONDS)
         return None
 
     def _connect(self) -> KafkaProducer:
@@ -192,8 +250,12 @@ class KafkaLog:
         with _translated("be reached"):
             producer = self._make_producer()
         topic = topic_name(self._settings, Topic.EVENTS)
-        with _translated(f"tell the partitions of {topic}"):
-            partitions = producer.partitions_for(topic)
+        try:
+            with _translated(f"tell the partitions of {topic}"):
+                partitions = producer.partitions_for(topic)
+        except LogUnavailable:
+            _discard(producer)
+            raise
         self._partitions, self._producer, self._failure = len(partitions or ()), producer, ""
         return producer
 
@@ -207,7 +269,7 @@ class KafkaLog:
             linger_ms=0,  # lingering is done above, where events can still share a record
             delivery_timeout_ms=delivery_ms,
             request_timeout_ms=max(1000, delivery_ms // 2),
-            max_block_ms=delivery_ms,
+            max_block_ms=min(delivery_ms, _BLOCK_MS),
             max_request_size=4 << 20,
             allow_auto_create_topics=False,
             bootstrap_timeout_ms=5000,
@@ -215,32 +277,34 @@ class KafkaLog:
 
     def _send(self, producer: KafkaProducer, record: PackedRecord) -> None:
         with self._decide:
-            self._in_flight += 1
+            self._sent[record] = time.monotonic()
         try:
             future = producer.send(
                 topic_name(self._settings, Topic.EVENTS), value=record.value, partition=record.partition
             )
-        except KafkaError as error:
+        except Exception as error:  # noqa: BLE001 - a thread that ended here would leave all requests unanswered
             self._failed(record, error)
             return
         future.add_callback(self._stored, record)
         future.add_errback(self._failed, record)
 
     def _stored(self, record: PackedRecord, metadata: Any) -> None:
-        self._failure = ""
         with self._decide:
-            self._in_flight -= 1
+            if self._sent.pop(record, None) is None:  # it was given up before
+                return
+            self._failure = ""
             decided = record.stored(metadata.offset)
         self._queue.answer(decided)
 
     def _failed(self, record: PackedRecord, error: Exception) -> None:
-        self._failure = f"Kafka did not confirm events: {type(error).__name__}"
-        _log.warning("events not confirmed", partition=record.partition, reason=repr(error))
-        failure = LogUnavailable(self._failure)
+        failure = LogUnavailable(f"Kafka did not confirm events: {type(error).__name__}")
         failure.__cause__ = error
         with self._decide:
-            self._in_flight -= 1
+            if self._sent.pop(record, None) is None:
+                return
+            self._failure = failure.message
             decided = record.failed(failure)
+        _log.warning("events not confirmed", partition=record.partition, reason=repr(error))
         self._queue.answer(decided)
 
     def check_topic(self, topic: Topic) -> None:
@@ -251,7 +315,7 @@ class KafkaLog:
         """
         name = topic_name(self._settings, topic)
         with _translated("be reached"):
-            admin = KafkaAdminClient(**connection(self._settings), bootstrap_timeout_ms=5000)
+            admin = KafkaAdminClient(**connection(self._settings), bootstrap_timeout_ms=5000, request_timeout_ms=5000)
             try:
                 if name not in set(admin.list_topics()):
                     raise LogUnavailable(f"The topic {name} does not exist: run 'penstock migrate'")
@@ -262,11 +326,16 @@ class KafkaLog:
         """See `EventLog`."""
         name = topic_name(self._settings, topic)
         with self._publish_lock, _translated(f"take a record of {name}"):
-            if self._producer is None:
+            if self._publisher is None:
                 self.check_topic(topic)
-                self._producer = self._make_producer()
-            future = self._producer.send(name, key=key.encode(), value=value, partition=0)
-            return int(future.get(timeout=self._settings.delivery_timeout_seconds).offset)
+                self._publisher = self._make_producer()
+            try:
+                future = self._publisher.send(name, key=key.encode(), value=value, partition=0)
+                return int(future.get(timeout=self._settings.delivery_timeout_seconds + _OVERDUE_SECONDS).offset)
+            except KafkaError:
+                _discard(self._publisher)  # see `_send_until_stuck`
+                self._publisher = None
+                raise
 
     def tail(self, topic: Topic, starts: Mapping[int, int]) -> "KafkaTail":
         """See `EventLog`."""

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
+
 from penstock.errors import LogUnavailable, StartError
 from penstock.eventlog.contract import Entry, StoredRecord
 from penstock.eventlog.packing import Append, AppendQueue, PackedRecord, pack_appends
@@ -31,6 +33,8 @@ _MAX_RECORD_BYTES = 1 << 20
 
 _OTHER_PROCESS_SECONDS = 0.25
 """How often a waiting tail looks whether another process wrote: nobody tells it."""
+
+_log = structlog.get_logger(__name__)
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -53,6 +57,7 @@ def _translated(doing: str) -> Iterator[None]:
 
 
 def connect(path: Path) -> sqlite3.Connection:
+    """A connection to the log's file; each thread that works at length has its own."""
     connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -79,12 +84,15 @@ class SqliteLog:
                 self._connection = connect(self._path)
                 self._connection.executescript(_SCHEMA)
                 self._partitions = self._fixed_partitions()
+                self._writing = connect(self._path)
+                self._next_offsets = [_end(self._writing, Topic.EVENTS, part) for part in range(self._partitions)]
         except LogUnavailable as error:
             raise StartError(f"{error.message}. Is {self._path.parent} writable?") from error
         self._publish_lock = threading.Lock()
 
     def close(self) -> None:
         """Undoes `open`."""
+        self._writing.close()
         self._connection.close()
 
     def _fixed_partitions(self) -> int:
@@ -94,8 +102,6 @@ class SqliteLog:
     async def start(self) -> None:
         """See `EventLog`."""
         self.open()
-        self._writing = connect(self._path)
-        self._next_offsets = [_end(self._writing, Topic.EVENTS, number) for number in range(self._partitions)]
         self._queue = AppendQueue(self._max_pending_bytes)
         self._thread = threading.Thread(target=self._commit_until_closed, name="log-commit")
         self._thread.start()
@@ -104,7 +110,6 @@ class SqliteLog:
         """See `EventLog`."""
         self._queue.close()
         await asyncio.to_thread(self._thread.join)
-        self._writing.close()
         self.close()
 
     @property
@@ -122,9 +127,14 @@ class SqliteLog:
         return self._queue.put(entries, accepted_ms)
 
     def check(self) -> None:
-        """See `EventLog`. The last commit tells: the next one is tried whatever it says."""
+        """See `EventLog`. The last commit tells; after one that failed, a small write is tried.
+
+        Without it a process that is asked before it gets requests would stay out of use after a disk was full once.
+        """
         if self._failure:
-            raise LogUnavailable(self._failure)
+            with self._publish_lock, _translated("store events"):
+                self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", [time.time_ns()])
+            self._failure = ""
 
     def _commit_until_closed(self) -> None:
         while (appends := self._queue.take()) is not None:
@@ -137,11 +147,17 @@ class SqliteLog:
             with _translated("store events"):
                 offsets = self._insert(records)
         except LogUnavailable as error:
-            self._failure = error.message
-            return [append for record in records for append in record.failed(error)]
+            return self._failed(records, error)
+        except Exception as error:
+            _log.exception("events not stored")  # a thread that ended here would leave all requests unanswered
+            return self._failed(records, LogUnavailable(f"The event log failed: {type(error).__name__}"))
         self._failure = ""
         self._notify(Topic.EVENTS)
         return [append for record, at in zip(records, offsets, strict=True) for append in record.stored(at)]
+
+    def _failed(self, records: list[PackedRecord], error: LogUnavailable) -> list[Append]:
+        self._failure = error.message
+        return [append for record in records for append in record.failed(error)]
 
     def _insert(self, records: list[PackedRecord]) -> list[int]:
         now_ms = time.time_ns() // 1_000_000
@@ -156,7 +172,7 @@ class SqliteLog:
         try:
             self._writing.executemany(f"INSERT INTO {Topic.EVENTS} VALUES (?, ?, ?)", rows)  # noqa: S608 - a constant
             self._writing.execute("COMMIT")
-        except sqlite3.Error:
+        except BaseException:
             if self._writing.in_transaction:
                 self._writing.execute("ROLLBACK")
             raise
@@ -212,6 +228,8 @@ class SqliteTail:
         while True:
             with _translated("be read"):
                 records = [record for partition in self._offsets for record in self._read(partition, max_bytes)]
+            for record in records:  # only now: a read that fails must not lose what was read before it
+                self._offsets[record.partition] = record.offset + 1
             remaining = deadline - time.monotonic()
             if records or remaining <= 0:
                 return records
@@ -224,7 +242,6 @@ class SqliteTail:
         for number, key, value, appended_ms in cursor:
             offset = self._offset_of(number, partition)
             records.append(StoredRecord(self._topic, partition, offset, key, value, appended_ms))
-            self._offsets[partition] = offset + 1
             max_bytes -= len(value or b"")
             if max_bytes <= 0:
                 break

@@ -342,17 +342,17 @@ def test_a_failure_is_forgotten_without_a_write_once_the_log_works_again(driver:
 def test_stop_waits_for_what_was_appended_and_refuses_what_comes_later(driver: Driver) -> None:
     async def scenario() -> None:
         log = driver.make()
-        async with running(log):
-            futures = [log.append(entries(2), 1) for _ in range(300)]
-            stopping = asyncio.create_task(log.stop())
-            await asyncio.sleep(0)
-            with pytest.raises(LogUnavailable):
-                log.append(entries(1), 1)
-            await stopping
-            assert all(isinstance(position, Mapping) for position in await settled(futures))
-            with pytest.raises(LogUnavailable):
-                log.append(entries(1), 1)
-            log.start_again = True
+        await log.start()
+        await asyncio.to_thread(wait_until, lambda: is_ready(log), 20, "the log")
+        futures = [log.append(entries(2), 1) for _ in range(300)]
+        stopping = asyncio.create_task(log.stop())
+        await asyncio.sleep(0)
+        with pytest.raises(LogUnavailable):
+            log.append(entries(1), 1)
+        await stopping
+        assert all(isinstance(position, Mapping) for position in await settled(futures))
+        with pytest.raises(LogUnavailable):
+            log.append(entries(1), 1)
         again = driver.make()
         async with running(again):
             assert sum(map(len, (await asyncio.to_thread(stored_ids, again)).values())) == 600
@@ -513,8 +513,7 @@ def test_sqlite_full_file_refuses_keeps_its_data_and_recovers(tmp_path: Path) ->
         async with running(SqliteLog(tmp_path, partitions=PARTITIONS)) as log:
             log._writing.execute("PRAGMA max_page_count = 60")
             stored = await append_until_refused(log)
-            with pytest.raises(LogUnavailable, match="full"):
-                await asyncio.to_thread(log.check)
+            assert "full" in log._failure
             assert set(stored) <= all_ids(log)
             log._writing.execute("PRAGMA max_page_count = 4294967294")
             await eventually_appends(log)
@@ -690,14 +689,14 @@ def test_kafka_stop_ends_in_time_while_it_is_down(broker: KafkaBroker) -> None:
 
     async def scenario() -> None:
         log = KafkaLog(settings)
-        async with running(log):
-            with down(broker):
-                futures = [log.append(entries(1), 1) for _ in range(10)]
-                started = time.monotonic()
-                await log.stop()
-                assert time.monotonic() - started < DELIVERY_SECONDS + 3
-                await asyncio.sleep(0)
-                assert all(isinstance(result, LogUnavailable) for result in await settled(futures))
+        await log.start()
+        await asyncio.to_thread(wait_until, lambda: is_ready(log), 20, "the log")
+        with down(broker):
+            futures = [log.append(entries(1), 1) for _ in range(10)]
+            started = time.monotonic()
+            await log.stop()
+            assert time.monotonic() - started < DELIVERY_SECONDS + 3
+            assert all(isinstance(result, LogUnavailable) for result in await settled(futures))
 
     run(scenario())
 
@@ -734,27 +733,16 @@ def test_kafka_topics_are_made_once_and_kept_as_their_policy_says(broker: KafkaB
     assert create_topics(settings, dry_run=True) == names
     assert create_topics(settings) == names
     assert create_topics(settings) == []
-    configs = topic_configs(settings, names)
-    assert configs[f"{settings.topic_prefix}.control"]["cleanup.policy"] == "compact"
+    assert "cleanup.policy=compact" in topic_configs(broker, f"{settings.topic_prefix}.control")
     for name in (f"{settings.topic_prefix}.events", f"{settings.topic_prefix}.dead_letter"):
-        assert configs[name]["cleanup.policy"] == "delete"
-        assert configs[name]["retention.ms"] == "-1"
+        assert "retention.ms=-1" in topic_configs(broker, name)
+        assert "compact" not in topic_configs(broker, name)
 
 
-def topic_configs(settings: Kafka, names: list[str]) -> dict[str, dict[str, str]]:
-    from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-
-    admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-    try:
-        described = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
-    finally:
-        admin.close()
-    return {name: flat(described, name) for name in names}
-
-
-def flat(described: Any, name: str) -> dict[str, str]:
-    found = described["topic"][name]
-    return {key: value["value"] for key, value in found.items()}
+def topic_configs(broker: KafkaBroker, topic: str) -> str:
+    """As Kafka's own tool tells it."""
+    arguments = ["--bootstrap-server", broker.bootstrap_servers, "--describe", "--topic", topic]
+    return broker.run_tool("org.apache.kafka.tools.TopicCommand", *arguments)
 
 
 @pytest.mark.services

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import httpx
 import msgspec
 import pytest
-from fastapi import FastAPI
+from starlette.types import ASGIApp, Message
 
 from penstock.auth import KeyRing, new_key
 from penstock.clickhouse.gateway import ClientTables
@@ -34,7 +34,7 @@ from schemas.wire_reads import ContactEventsPage, EventNames, EventsPage, NameCo
 from tests.support.tables import open_test_tables
 
 BOTH = pytest.mark.parametrize("prefix", ["", "/v1"])
-ROUTES = ["/events", "/events/names", "/events/stats", f"/events/contact/{uuid4()}"]
+ROUTES = ["/events", "/events/names", "/events/stats", "/events/contact/00000000-0000-4000-8000-000000000001"]
 
 
 def ms(text: str) -> int:
@@ -63,8 +63,16 @@ class Account:
 
     def event(self, at: str | int, name: str = "signup", email: str = "ada@example.com", **more: Any) -> Event:
         when = to_wire(ms(at) if isinstance(at, str) else at)
-        contact = contact_id(UUID(self.id), email) if email else str(UUID(int=0))
-        return Event(self.id, more.pop("id", str(uuid4())), name, when, when, contact, email, **more)
+        contact = contact_id(self.id, email) if email else str(UUID(int=0))
+        return Event(
+            project_id=self.id,
+            id=more.pop("id", str(uuid4())),
+            name=name,
+            occurred_at=when,
+            contact_id=contact,
+            email=email,
+            **more,
+        )
 
     def store(self, *events: Event) -> list[str]:
         """Inserts the events; their ids."""
@@ -75,7 +83,7 @@ class Account:
 class Api:
     """The application, with its background task, behind a synchronous face."""
 
-    def __init__(self, app: FastAPI, runner: asyncio.Runner) -> None:
+    def __init__(self, app: ASGIApp, runner: asyncio.Runner) -> None:
         self._runner = runner
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://penstock")
@@ -87,17 +95,19 @@ class Api:
     def run(self, work: Any) -> Any:
         return self._runner.run(work)
 
-    def get(self, path: str, account: Account, headers: dict[str, str] | None = None, **params: Any) -> Any:
+    def get(self, path: str, account: Account, position: str | None = None, **params: Any) -> Any:
         """The body of a 200."""
-        response = self.send("GET", path, account.secret, params=params, headers=headers or {})
+        headers = {} if position is None else {"X-After-Position": position}
+        response = self.send("GET", path, account.secret, params=params, headers=headers)
         assert response.status_code == 200, response.text
         assert response.headers["content-type"] == "application/json"
         assert int(response.headers["x-data-age-ms"]) >= 0
         return response.json()
 
-    def problems(self, path: str, account: Account, headers: dict[str, str] | None = None, **params: Any) -> set[Any]:
+    def problems(self, path: str, account: Account, position: str | None = None, **params: Any) -> set[Any]:
         """(field, code) of a 422."""
-        response = self.send("GET", path, account.secret, params=params, headers=headers or {})
+        headers = {} if position is None else {"X-After-Position": position}
+        response = self.send("GET", path, account.secret, params=params, headers=headers)
         error = error_of(response, 422, "VALIDATION_ERROR")
         return {(problem["field"], problem["code"]) for problem in error["errors"]}
 
@@ -118,19 +128,39 @@ def served(tables: ClientTables, keys: KeyRing, query: Query | None = None) -> I
     settings = Settings(query=query or Query())
     app = create_app(settings, tables=tables, authenticate=keys, metrics=Metrics(), checks={})
     with asyncio.Runner() as runner:
-        lifespan = app.router.lifespan_context(app)
-        runner.run(lifespan.__aenter__())
         api = Api(app, runner)
+        stop = runner.run(start(app))
         try:
             yield api
         finally:
             runner.run(api.client.aclose())
-            runner.run(lifespan.__aexit__(None, None, None))
+            runner.run(stop())
+
+
+async def start(app: ASGIApp) -> Callable[[], Coroutine[Any, Any, None]]:
+    """Runs the lifespan as a server does; what it returns ends it."""
+    heard: asyncio.Queue[Message] = asyncio.Queue()
+    said: asyncio.Queue[Message] = asyncio.Queue()
+
+    async def serve() -> None:
+        await app({"type": "lifespan"}, heard.get, said.put)
+
+    task = asyncio.create_task(serve())
+    await heard.put({"type": "lifespan.startup"})
+    assert (await said.get())["type"] == "lifespan.startup.complete"
+
+    async def stop() -> None:
+        await heard.put({"type": "lifespan.shutdown"})
+        await task
+
+    return stop
 
 
 @pytest.fixture(scope="module")
 def keys() -> KeyRing:
-    return KeyRing()
+    ring = KeyRing()
+    ring.is_complete = True
+    return ring
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +312,7 @@ def test_the_cursor_is_url_safe_and_null_on_the_last_page(api: Api, account: Acc
 
 def test_the_default_limits_are_100_and_50(api: Api, account: Account) -> None:
     account.store(*(account.event(ms("2026-03-01T12:00:00") + index) for index in range(101)))
-    contact = contact_id(UUID(account.id), "ada@example.com")
+    contact = contact_id(account.id, "ada@example.com")
     assert len(api.get("/events", account)["events"]) == 100
     assert len(api.get(f"/events/contact/{contact}", account)["events"]) == 50
     assert len(api.get("/events", account, limit=1000)["events"]) == 101
@@ -321,13 +351,6 @@ def test_a_name_is_case_sensitive_and_not_trimmed(api: Api, account: Account) ->
     account.store(account.event("2026-03-01T12:00:00", "Signup"))
     assert api.get("/events", account, eventName="signup")["events"] == []
     assert api.get("/events", account, eventName="Signup ")["events"] == []
-
-
-def test_a_name_that_is_not_percent_encoded_is_read_as_utf_8(api: Api, account: Account) -> None:
-    account.store(account.event("2026-03-01T12:00:00", "größe"))
-    scope_query = "eventName=größe".encode()
-    response = api.send("GET", httpx.URL("/events", query=scope_query), account.secret)  # type: ignore[arg-type]  # httpx takes a URL
-    assert len(response.json()["events"]) == 1
 
 
 def test_by_name_the_cursor_visits_every_event_exactly_once(api: Api, account: Account) -> None:
@@ -575,7 +598,7 @@ def test_a_contacts_events_have_no_contact(api: Api, account: Account, prefix: s
 def test_a_contacts_cursor_visits_every_event_exactly_once(api: Api, account: Account) -> None:
     mine = account.store(*(account.event(ms("2026-03-01T12:00:00") + index // 5) for index in range(23)))
     account.store(*(account.event(ms("2026-03-01T12:00:00") + index, email="bob@example.com") for index in range(9)))
-    visited = walk(api, f"/events/contact/{contact_id(UUID(account.id), 'ada@example.com')}", account, limit=4)
+    visited = walk(api, f"/events/contact/{contact_id(account.id, 'ada@example.com')}", account, limit=4)
     assert sorted(visited) == sorted(mine)
 
 
@@ -702,7 +725,7 @@ def test_all_problems_are_reported_together(api: Api, account: Account) -> None:
         ("cursor", "invalid_string"),
     }
     position = ("X-After-Position", "invalid_string")
-    assert api.problems("/events", account, {"X-After-Position": "?"}, **params) == expected | {position}
+    assert api.problems("/events", account, "?", **params) == expected | {position}
     assert api.problems("/events/stats", account, interval="x", timezone="y", startDate="z") == {
         ("interval", "invalid_enum_value"),
         ("timezone", "invalid_string"),
@@ -760,7 +783,7 @@ def test_the_document_describes_every_read(api: Api) -> None:
     for operation in found.values():
         assert {"200", "401", "422", "500", "503"} <= set(operation["responses"])
         assert operation["responses"]["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorResponse")
-        assert operation["security"] == [{"secretKey": []}]
+        assert operation["security"] == [{"key": []}]
         assert operation["description"]
     assert {parameter["name"] for parameter in found["/events"]["parameters"]} == {
         "eventName",
@@ -804,9 +827,9 @@ def written(partition: int, through: int, *, sequence: int = 1, caught_up: bool 
 def test_a_visible_position_is_answered_at_once(keys: KeyRing) -> None:
     with fresh(keys) as (api, account):
         write_progress(account.tables, [written(0, 7), written(3, 9)])
-        for position in ({0: 7}, {0: 1, 3: 9}):
+        for position in ({}, {0: 7}, {0: 1, 3: 9}):
             for route in ROUTES:
-                api.get(route, account, {"X-After-Position": position_token(position)})
+                api.get(route, account, position_token(position))
 
 
 def test_a_position_is_waited_for(keys: KeyRing) -> None:
@@ -840,7 +863,7 @@ def test_a_position_that_is_not_visible_in_time_is_503_with_retry_after(
         assert 0.25 < time.monotonic() - started < 3
 
 
-@pytest.mark.parametrize("position", ["x", "", "MQ", "!!!", "null", position_token({0: 1}) + "!", "A" * 5000, "é"])
+@pytest.mark.parametrize("position", ["x", "", "Mg", "!!!", "null", position_token({0: 1}) + "!", "A" * 5000, "é"])
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_malformed_position_is_named(api: Api, account: Account, route: str, position: str) -> None:
     headers = {b"Authorization": f"Bearer {account.secret}".encode(), b"X-After-Position": position.encode("latin-1")}

@@ -1,0 +1,41 @@
+"""Rows for read benchmarks, made by the engine itself: `python -m tests.bench.seed_tables DATA_DIR PROJECT_ID ROWS`.
+
+Forty projects, of which the given one has 60 % of the rows; 20 names, 100,000 people, spread evenly over the last
+twelve months. The views fill the other tables, as they do for the writer.
+"""
+
+import sys
+from pathlib import Path
+
+from penstock.clickhouse.chdb import open_embedded
+from penstock.clickhouse.migrate import migrate
+from penstock.settings import ClickHouse
+
+_INSERT = """
+INSERT INTO events (project_id, occurred_at, id, name, contact_id, email, data, log_partition, log_offset, log_index)
+SELECT if(number % 10 < 6, toUUID('{project}'), reinterpretAsUUID(toUInt128(number % 40 + 100))),
+       now64(3, 'UTC') - toIntervalMillisecond(toInt64((({rows} - number) / {rows}) * 365 * 86400000)),
+       generateUUIDv4(number), concat('event ', toString(intHash32(number) % 20)),
+       reinterpretAsUUID(sipHash128(intHash64(number) % 100000)),
+       concat('user', toString(intHash64(number) % 100000), '@example.com'),
+       concat('{{"plan":"pro","amount":', toString(rand() % 10000), ',"path":"/a/b/', toString(rand64()), '"}}'),
+       0, number, 0
+FROM numbers({first}, {count})
+SETTINGS max_insert_threads = 1
+"""
+_BLOCK = 1_000_000
+
+
+def seed(directory: Path, project_id: str, rows: int) -> None:
+    """Fills the tables in `directory`."""
+    tables = open_embedded(directory, ClickHouse())
+    migrate(tables)
+    for first in range(0, rows, _BLOCK):
+        count = min(_BLOCK, rows - first)
+        tables.execute(_INSERT.format(project=project_id, rows=rows, first=first, count=count))
+        print(f"{first + count:,} of {rows:,} rows", flush=True)
+    tables.close()
+
+
+if __name__ == "__main__":
+    seed(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,45 @@
+"""What all layers share: no test reaches beyond this machine, and coroutines run on asyncio."""
+
+import socket
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import Any
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("penstock", deadline=None)  # a slow moment of the machine is no failure
+hypothesis.settings.load_profile("penstock")
+
+
+def _is_local(address: Any) -> bool:
+    if not isinstance(address, tuple):  # a path: a Unix socket
+        return True
+    try:
+        return ip_address(address[0]).is_loopback
+    except ValueError:
+        return address[0] == "localhost"
+
+
+def _guarded(connect: Callable[[socket.socket, Any], Any]) -> Callable[[socket.socket, Any], Any]:
+    def guarded(self: socket.socket, address: Any) -> Any:
+        if not _is_local(address):
+            pytest.fail(f"a test tried to connect to {address}: tests use this machine only")
+        return connect(self, address)
+
+    return guarded
+
+
+@pytest.fixture(autouse=True)
+def _only_this_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fails a test that connects to another machine; one with the marker `services` may be told to use a server."""
+    if request.node.get_closest_marker("services") is None:
+        monkeypatch.setattr(socket.socket, "connect", _guarded(socket.socket.connect))
+        monkeypatch.setattr(socket.socket, "connect_ex", _guarded(socket.socket.connect_ex))
+    yield
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """anyio's plugin runs a coroutine test once per backend; the product has one."""
+    return "asyncio"

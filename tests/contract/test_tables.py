@@ -1,0 +1,386 @@
+"""The conformance suite of the tables: what `penstock.clickhouse.contract` promises, of both drivers.
+
+The server's part runs against the stand-in, or against the server that PENSTOCK_TEST_CLICKHOUSE_URL names.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from penstock.clickhouse.current import current_schema
+from penstock.clickhouse.gateway import ClientTables
+from penstock.clickhouse.migrate import applied_versions, check_version, migrate
+from penstock.errors import StartError, TablesRefused, TablesUnavailable
+from penstock.settings import ClickHouse
+from schemas.clickhouse import current_sql, migrations
+from schemas.tables import CLAIM_COLUMNS, EVENT_COLUMNS, EVENTS_PROBE, PROGRESS_COLUMNS
+from tests.support.clickhouse_server import BridgeServer
+from tests.support.fixtures import SERVER_URL_VARIABLE, server_tables
+from tests.support.services import free_port, wait_until
+from tests.support.stored import PROJECTIONS, event_line, projected
+
+HOSTILE = [
+    "it's",
+    '"quoted"',
+    "back\\slash",
+    "\\'",
+    "\\N",
+    "a\0b",
+    "line\nfeed\r\ttab",
+    "{x:String}",
+    "%s %(x)s %%",
+    "😀 é ß",
+    "'; DROP TABLE events; --",
+    "",
+    " ",
+    "\b\f\x01\x7f",
+    "\u2028",
+    "$1 ${x}",
+]
+
+
+@pytest.fixture
+def migrated(tables: ClientTables) -> ClientTables:
+    """Tables with everything in them."""
+    migrate(tables)
+    return tables
+
+
+@pytest.fixture
+def empty(tables: ClientTables) -> ClientTables:
+    """Tables with a database and nothing in it."""
+    tables.create_database()
+    return tables
+
+
+# --- select -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "found"),
+    [
+        ("String", "text", "text"),
+        ("Int64", -(2**63), -(2**63)),
+        ("UInt64", 2**64 - 1, 2**64 - 1),
+        ("UInt16", 7, 7),
+        ("UUID", "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000a"),
+        ("Array(UUID)", "['00000000-0000-4000-8000-00000000000a']", ["00000000-0000-4000-8000-00000000000a"]),
+        ("Array(String)", "['a','b\\'c']", ["a", "b'c"]),
+        ("DateTime64(3, 'UTC')", "2026-11-23 07:00:00.123", "2026-11-23 07:00:00.123"),
+        ("Nullable(String)", "x", "x"),
+        ("Bool", "true", True),
+    ],
+)
+def test_parameters_of_every_type(empty: ClientTables, kind: str, value: str | int, found: object) -> None:
+    row = empty.select("SELECT {x:" + kind + "}", {"x": value})[0]
+    assert (int(str(row[0])) if isinstance(found, int) and not isinstance(found, bool) else row[0]) == found
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_strings_are_values_and_nothing_else(empty: ClientTables, text: str) -> None:
+    rows = empty.select("SELECT {x:String}, length({x:String}), {y:String}", {"x": text, "y": "other"})
+    assert [rows[0][0], int(str(rows[0][1])), rows[0][2]] == [text, len(text.encode()), "other"]
+
+
+def test_milliseconds_become_times(empty: ClientTables) -> None:
+    sql = "SELECT fromUnixTimestamp64Milli({ms:Int64}, 'UTC') = toDateTime64('2026-11-23 07:00:00.123', 3, 'UTC')"
+    assert empty.select(sql, {"ms": 1_795_417_200_123}) in ([[1]], [[True]])
+
+
+def test_rows_are_text_numbers_and_null_as_json_has_them(empty: ClientTables) -> None:
+    sql = """
+        SELECT toInt64(-5), 'a', NULL, true, 1.5, toUUID('00000000-0000-4000-8000-00000000000a'),
+               toDateTime64('2026-11-23 07:00:00.120', 3, 'UTC'), toDateTime('2026-11-23 07:00:00', 'UTC'),
+               toLowCardinality('low'), [1, 2]
+    """
+    row = empty.select(sql)[0]
+    assert int(str(row[0])) == -5
+    assert row[1:] == [
+        "a",
+        None,
+        True,
+        1.5,
+        "00000000-0000-4000-8000-00000000000a",
+        "2026-11-23 07:00:00.120",
+        "2026-11-23 07:00:00",
+        "low",
+        [1, 2],
+    ]
+
+
+def test_no_rows_many_rows_and_rows_with_line_ends(empty: ClientTables) -> None:
+    assert empty.select("SELECT 1 WHERE 0") == []
+    assert len(empty.select("SELECT number, 'a\\nb\\rc' FROM numbers(100000)")) == 100_000
+
+
+def test_threads_side_by_side(migrated: ClientTables) -> None:
+    def work(number: int) -> list[list[object]]:
+        for _ in range(10):
+            migrated.insert("events", event_line(offset=number), token=f"t{number}")
+            rows = migrated.select("SELECT {x:String}", {"x": str(number)})
+            assert rows == [[str(number)]]
+        return rows
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(work, range(16)))) == 16
+    assert projected(migrated) == dict.fromkeys(PROJECTIONS, 16)
+
+
+# --- insert -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_token_stores_once_in_every_table(migrated: ClientTables) -> None:
+    lines = b"\n".join(event_line(offset=0, index=index, derived=True) for index in range(100))
+    for _ in range(3):
+        migrated.insert("events", lines, token="t")
+    assert projected(migrated, derived=True) == {**dict.fromkeys(PROJECTIONS, 100), "derived_ids": 100}
+
+
+def test_another_token_stores_the_same_lines_again(migrated: ClientTables) -> None:
+    for token in ("a", "b"):
+        migrated.insert("events", event_line(offset=0), token=token)
+    assert projected(migrated) == dict.fromkeys(PROJECTIONS, 2)
+
+
+def test_without_a_token_every_insert_stores_also_after_one_with_a_token(migrated: ClientTables) -> None:
+    migrated.insert("events", event_line(offset=0), token="t")
+    for _ in range(2):
+        migrated.insert("events", event_line(offset=0))
+    migrated.insert("events", event_line(offset=0), token="t")
+    assert projected(migrated) == dict.fromkeys(PROJECTIONS, 3)
+
+
+def test_a_token_is_remembered_over_other_inserts(migrated: ClientTables) -> None:
+    migrated.insert("events", event_line(offset=0), token="first")
+    for number in range(150):  # more than the engine's default window of 100
+        migrated.insert("events", event_line(offset=1 + number), token=f"t{number}")
+    migrated.insert("events", event_line(offset=0), token="first")
+    assert projected(migrated) == dict.fromkeys(PROJECTIONS, 151)
+
+
+def test_an_insert_of_50000_rows_is_one_part_of_every_table(migrated: ClientTables) -> None:
+    lines = b"\n".join(event_line(offset=0, index=index, year=2000 + index % 40) for index in range(50_000))
+    for table in PROJECTIONS:
+        migrated.execute(f"SYSTEM STOP MERGES {table}")
+    for _ in range(2):
+        migrated.insert("events", lines, token="t")
+    assert projected(migrated) == dict.fromkeys(PROJECTIONS, 50_000)
+    sql = "SELECT table, count() FROM system.parts WHERE database = currentDatabase() AND active GROUP BY table"
+    parts = {str(table): int(str(count)) for table, count in migrated.select(sql)}
+    assert {table: parts[table] for table in PROJECTIONS} == dict.fromkeys(PROJECTIONS, 1)
+
+
+def test_times_end_in_z_and_members_left_out_have_their_default(migrated: ClientTables) -> None:
+    migrated.insert("events", event_line(offset=3, index=4, year=2026))
+    sql = "SELECT toString(occurred_at), toString(received_at), email_id, subscribed, derived, log_offset, log_index"
+    row = migrated.select(f"{sql} FROM events")[0]
+    assert row[:5] == ["2026-11-23 07:00:00.123", "2026-11-23 07:00:00.123", "", None, False]
+    assert [int(str(value)) for value in row[5:]] == [3, 4]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_strings_are_stored_as_they_are(migrated: ClientTables, text: str) -> None:
+    migrated.insert("events", event_line(offset=0, name=f"n{text}", data=json.dumps({"x": text})))
+    row = migrated.select("SELECT name, data FROM events")[0]
+    assert row == [f"n{text}", json.dumps({"x": text})]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"occurred_at":"yesterday"}', b"not json", event_line(offset=0) + b'\n{"id":"no uuid"}', b'{"id":', b"{}}"],
+)
+def test_lines_that_are_wrong_are_refused_and_nothing_is_stored(migrated: ClientTables, line: bytes) -> None:
+    for table in ("events", EVENTS_PROBE):
+        with pytest.raises(TablesRefused) as refusal:
+            migrated.insert(table, line, token="t")
+        assert refusal.value.number > 0
+    assert projected(migrated) == dict.fromkeys(PROJECTIONS, 0)
+    migrated.insert("events", event_line(offset=0), token="t")
+    assert projected(migrated) == dict.fromkeys(PROJECTIONS, 1)
+
+
+def test_the_probe_keeps_nothing(migrated: ClientTables) -> None:
+    migrated.insert(EVENTS_PROBE, event_line(offset=0))
+    assert projected(migrated) == dict.fromkeys(PROJECTIONS, 0)
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda tables: tables.select("SELECT 1 FROM events"),
+        lambda tables: tables.insert("events", event_line(offset=0), token="t"),
+        lambda tables: check_version(tables),
+    ],
+)
+@pytest.mark.parametrize("with_database", [False, True])
+def test_missing_tables_name_the_remedy(
+    tables: ClientTables, call: Callable[[ClientTables], Any], with_database: bool
+) -> None:
+    if with_database:
+        tables.create_database()
+    with pytest.raises(TablesUnavailable, match="penstock migrate"):
+        call(tables)
+    migrate(tables)
+    call(tables)
+
+
+@pytest.mark.parametrize(
+    ("sql", "number"), [("SELEKT 1", 62), ("SELECT no_such_column", 47), ("SELECT throwIf(1)", 395)]
+)
+def test_wrong_statements_are_refused_with_their_number(empty: ClientTables, sql: str, number: int) -> None:
+    with pytest.raises(TablesRefused) as refusal:
+        empty.select(sql)
+    assert refusal.value.number == number
+    with pytest.raises(TablesRefused):
+        empty.execute(sql)
+    assert empty.select("SELECT 1")
+
+
+def test_a_parameter_that_is_none_of_its_type_is_refused(empty: ClientTables) -> None:
+    with pytest.raises(TablesRefused):
+        empty.select("SELECT {x:UUID}", {"x": "no uuid"})
+
+
+@pytest.mark.services
+def test_a_server_that_dies_is_unavailable_and_comes_back(bridge: BridgeServer) -> None:
+    tables = server_tables(bridge.url)
+    try:
+        migrate(tables)
+        tables.insert("events", event_line(offset=0), token="t")
+        bridge.kill()
+        for _ in range(2):
+            with pytest.raises(TablesUnavailable):
+                tables.select("SELECT 1")
+            with pytest.raises(TablesUnavailable):
+                tables.insert("events", event_line(offset=0), token="t")
+        bridge.start()
+        tables.insert("events", event_line(offset=0), token="t")
+        assert projected(tables) == dict.fromkeys(PROJECTIONS, 1)
+    finally:
+        tables.close()
+
+
+@pytest.mark.services
+def test_a_server_that_dies_in_the_middle_of_an_answer_is_unavailable(bridge: BridgeServer) -> None:
+    tables = server_tables(bridge.url)
+    try:
+        tables.create_database()
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(tables.select, "SELECT sleep(2)") for _ in range(4)]
+            wait_until(lambda: all(future.running() for future in asked), 5, "the statements to run")
+            bridge.kill()
+            assert all(isinstance(future.exception(), TablesUnavailable) for future in asked)
+        bridge.start()
+    finally:
+        tables.close()
+
+
+@pytest.mark.services
+def test_a_server_that_hangs_is_unavailable_in_time(bridge: BridgeServer) -> None:
+    from penstock.clickhouse.server import open_server
+
+    settings = ClickHouse(url=bridge.url, database="x", query_timeout_seconds=1, insert_timeout_seconds=1)
+    tables = open_server(settings)
+    try:
+        tables.create_database()
+        assert tables.select("SELECT 1")
+        bridge.pause()
+        with pytest.raises(TablesUnavailable):
+            tables.select("SELECT 1")
+        bridge.resume()
+        wait_until(lambda: tables.select("SELECT 1"), 5, "the server")
+    finally:
+        bridge.resume()
+        tables.close()
+
+
+def test_nobody_at_the_address_is_unavailable() -> None:
+    tables = server_tables(f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(TablesUnavailable):
+        tables.select("SELECT 1")
+    with pytest.raises(TablesUnavailable):
+        migrate(tables)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8123", "ftp://host", "http://"])
+def test_an_address_that_is_none_stops_the_start(url: str) -> None:
+    with pytest.raises(StartError, match="PENSTOCK_CLICKHOUSE__URL"):
+        server_tables(url)
+
+
+# --- migrations -------------------------------------------------------------------------------------------------------
+
+
+def test_migrations_from_empty_twice_and_recorded(tables: ClientTables) -> None:
+    known = migrations()
+    assert migrate(tables, dry_run=True).applied == known
+    assert applied_versions(tables) == set()
+    assert migrate(tables).applied == known
+    assert migrate(tables).applied == []
+    assert applied_versions(tables) == {migration.version for migration in known}
+    names = tables.select("SELECT version, name FROM schema_migrations ORDER BY version")
+    assert [(int(str(version)), name) for version, name in names] == [(one.version, one.name) for one in known]
+    check_version(tables)
+
+
+def test_migrations_go_on_where_they_were_interrupted(tables: ClientTables) -> None:
+    total = sum(len(migration.statements) for migration in migrations())
+    for stop_after in range(0, total + 1, 3):
+        with pytest.raises(InterruptedError):
+            migrate(Interrupted(tables, stop_after))
+        with pytest.raises(TablesUnavailable, match="penstock migrate"):
+            check_version(tables)
+    migrate(tables)
+    check_version(tables)
+    assert current_schema(tables) == current_sql()
+
+
+class Interrupted:
+    """Tables that fail after some statements, as a killed process would."""
+
+    def __init__(self, tables: ClientTables, statements: int) -> None:
+        self._tables = tables
+        self._left = statements
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tables, name)
+
+    def execute(self, statement: str) -> None:
+        if self._left == 0:
+            raise InterruptedError
+        self._left -= 1
+        self._tables.execute(statement)
+
+
+def test_the_schema_is_the_same_on_both_drivers_and_as_written_down(migrated: ClientTables) -> None:
+    """Renew it with `python -m penstock.clickhouse.current > schemas/clickhouse/current.sql`."""
+    assert current_schema(migrated) == current_sql()
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [("events", EVENT_COLUMNS), ("writer_claims", CLAIM_COLUMNS), ("writer_progress", PROGRESS_COLUMNS)],
+)
+def test_the_columns_in_code_are_the_tables(migrated: ClientTables, table: str, columns: tuple[str, ...]) -> None:
+    sql = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
+    found = [str(row[0]) for row in migrated.select(f"{sql} ORDER BY position", {"table": table})]
+    assert [name for name in found if name not in ("stored_at", "version")] == list(columns)
+
+
+def test_every_table_that_an_insert_reaches_remembers_tokens_alike() -> None:
+    windows = dict(re.findall(r"CREATE TABLE (\w+).*?non_replicated_deduplication_window = (\d+)", current_sql(), re.DOTALL))
+    assert set(windows) == {*PROJECTIONS, "derived_ids"}
+    assert len(set(windows.values())) == 1
+
+
+def test_which_server_was_used(capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        print(f"\n[tables: the server's suite runs against {os.environ.get(SERVER_URL_VARIABLE) or 'the stand-in'}]")

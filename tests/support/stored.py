@@ -1,0 +1,58 @@
+"""What is in the tables, counted in every table that an event reaches."""
+
+import uuid
+
+from penstock.clickhouse import Tables
+
+PROJECTIONS = ("events", "events_by_contact", "events_by_name", "event_names", "event_hours", "event_seconds")
+"""The tables in which every event counts once."""
+
+_SUMMED = ("event_names", "event_hours", "event_seconds")
+PROJECT = "00000000-0000-4000-8000-000000000001"
+
+
+def event_line(
+    *,
+    offset: int,
+    index: int = 0,
+    partition: int = 0,
+    name: str = "viewed",
+    data: str = "{}",
+    year: int = 2026,
+    derived: bool = False,
+) -> bytes:
+    """A line as it goes into the table, with an id that follows from its place."""
+    import msgspec
+
+    place = f"{partition}/{offset}/{index}"
+    return msgspec.json.encode(
+        {
+            "log_partition": partition,
+            "log_offset": offset,
+            "log_index": index,
+            "project_id": PROJECT,
+            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, place)),
+            "name": name,
+            "occurred_at": f"{year}-11-23T07:00:00.123Z",
+            "contact_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"contact {index % 7}")),
+            "email": "ada@example.com",
+            "data": data,
+            **({"derived": True} if derived else {}),
+        }
+    )
+
+
+def projected(tables: Tables, *, derived: bool = False) -> dict[str, int]:
+    """How many events each table counts; merges change nothing of it."""
+    counted = {table: "sum(count)" if table in _SUMMED else "count()" for table in PROJECTIONS}
+    if derived:
+        counted["derived_ids"] = "count()"
+    return {
+        table: int(str(tables.select(f"SELECT {count} FROM {table}")[0][0])) for table, count in counted.items()
+    }
+
+
+def doubles(tables: Tables) -> int:
+    """How many events are in the tables more than once, by their place in the log."""
+    sql = "SELECT count() FROM (SELECT 1 FROM events GROUP BY log_partition, log_offset, log_index HAVING count() > 1)"
+    return int(str(tables.select(sql)[0][0]))

@@ -1,0 +1,173 @@
+"""The routes of operation, the metrics, and the OpenAPI document of the ingest process."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
+
+from ingest.accept import ItemBody, TrackBody
+from penstock.errors import LogUnavailable
+from penstock.http import Check
+from schemas.wire import BatchItem, TrackRequest
+from tests.support.logs import commits_failing
+from tests.support.requests import EVENT, Api, error_of, serving
+
+pytestmark = pytest.mark.anyio
+
+
+async def metrics_of(api: Api) -> dict[str, float]:
+    """Value by name and labels."""
+    response = await api.client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return {
+        f"{sample.name} {' '.join(value for name, value in sorted(sample.labels.items()) if name != 'le')}".strip(): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+        if "le" not in sample.labels
+    }
+
+
+async def test_healthz_says_that_the_process_is_alive(api: Api) -> None:
+    response = await api.client.get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_readyz_is_200_where_all_parts_work(api: Api) -> None:
+    assert (await api.client.get("/readyz")).status_code == 200
+
+
+async def test_readyz_names_everything_that_is_missing(tmp_path: Path) -> None:
+    def missing(reason: str) -> Check:
+        def check() -> None:
+            raise LogUnavailable(reason)
+
+        return check
+
+    checks: dict[str, Check] = {"log": missing("no broker"), "keys": missing("not read"), "tables": lambda: None}
+    async with serving(tmp_path, checks=checks) as api:
+        response = await api.client.get("/readyz")
+        error = error_of(response, 503, "SERVICE_UNAVAILABLE")
+        assert int(response.headers["retry-after"]) >= 1
+        assert "log: no broker" in error["message"]
+        assert "keys: not read" in error["message"]
+        assert "tables" not in error["message"]
+        assert (await api.client.get("/healthz")).status_code == 200
+
+
+async def test_readyz_tells_of_a_log_that_cannot_store_and_of_its_recovery(api: Api) -> None:
+    with commits_failing(api.directory):
+        await api.track(EVENT)
+        await api.client.get("/readyz")
+    await api.tracked()
+    assert (await api.client.get("/readyz")).status_code == 200
+
+
+async def test_the_root_leads_a_browser_to_the_documentation(api: Api) -> None:
+    response = await api.client.get("/", follow_redirects=True)
+    assert response.status_code == 200
+    assert response.url.path == "/docs"
+    assert response.headers["content-type"].startswith("text/html")
+    assert "/openapi.json" in response.text
+
+
+async def test_the_routes_of_operation_need_no_key(api: Api) -> None:
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"):
+        assert (await api.client.get(path)).status_code == 200
+
+
+async def test_metrics_count_requests_by_route_and_status_and_events_by_outcome(api: Api) -> None:
+    await api.track(EVENT)
+    await api.track({})
+    await api.track(EVENT, key="pk_unknown")
+    await api.batch([EVENT, EVENT, {}])
+    for path in ("/nope", "/nope/again", "/x" * 50):
+        await api.client.get(path)
+    found = await metrics_of(api)
+
+    assert found["penstock_http_requests_total /v1/track 200"] == 1
+    assert found["penstock_http_requests_total /v1/track 422"] == 1
+    assert found["penstock_http_requests_total /v1/track 401"] == 1
+    assert found["penstock_http_requests_total /v1/track/batch 200"] == 1
+    assert found["penstock_http_requests_total unmatched 404"] == 3  # not one series per path that anyone asks for
+    assert found["penstock_http_request_seconds_count /v1/track"] == 3
+    assert found["penstock_events_accepted_total"] == 3
+    assert found["penstock_events_rejected_total"] == 2
+    assert found["penstock_log_append_seconds_count"] == 2
+
+
+async def test_what_the_log_did_not_take_counts_as_neither_accepted_nor_rejected(api: Api) -> None:
+    with commits_failing(api.directory):
+        await api.track(EVENT)
+    found = await metrics_of(api)
+    assert (found["penstock_events_accepted_total"], found["penstock_events_rejected_total"]) == (0, 0)
+
+
+async def test_a_request_that_failed_on_our_side_is_logged_with_its_id(api: Api) -> None:
+    with commits_failing(api.directory), structlog.testing.capture_logs() as lines:
+        await api.track(EVENT, headers={"X-Request-ID": "find-me"})
+        await api.track({})
+    [line] = [line for line in lines if line["event"] == "request"]
+    assert (line["request_id"], line["status"], line["path"]) == ("find-me", 503, "/v1/track")
+
+
+# --- the OpenAPI document ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def document(api: Api) -> AsyncIterator[dict[str, Any]]:
+    yield (await api.client.get("/openapi.json")).json()
+
+
+def references(node: Any) -> set[str]:
+    if isinstance(node, dict):
+        found = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+        return found.union(*map(references, node.values()))
+    return set().union(*map(references, node)) if isinstance(node, list) else set()
+
+
+async def test_the_document_names_all_routes_and_its_references_lead_somewhere(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert document["paths"].keys() == {"/v1/track", "/v1/track/batch", "/healthz", "/readyz", "/metrics"}
+    for reference in references(document):
+        target: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            target = target[part]
+
+
+async def test_the_write_routes_are_described_with_bodies_headers_answers_and_the_key(document: dict[str, Any]) -> None:
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    for path, kinds in (
+        ("/v1/track", {"application/json"}),
+        ("/v1/track/batch", {"application/json", "application/x-ndjson"}),
+    ):
+        operation = document["paths"][path]["post"]
+        assert operation["security"] == [{"key": []}]
+        assert operation["requestBody"]["required"] is True
+        assert operation["requestBody"]["content"].keys() == kinds
+        assert [parameter["name"] for parameter in operation["parameters"]] == ["Idempotency-Key", "Content-Encoding"]
+        assert operation["responses"].keys() == {"200", "400", "401", "403", "413", "415", "422", "500", "503"}
+        assert operation["responses"]["200"]["headers"].keys() == {"X-Position", "X-Request-ID"}
+        for status, answer in operation["responses"].items():
+            name = answer["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+            assert (name == "ErrorResponse") is (status != "200")
+
+
+async def test_the_described_members_are_those_that_are_read(document: dict[str, Any]) -> None:
+    content = document["paths"]["/v1/track"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    batch = document["paths"]["/v1/track/batch"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    array, wrapped = batch["anyOf"]
+    assert list(content["properties"]) == list(TrackBody.__struct_fields__)
+    assert set(array["items"]["properties"]) == set(ItemBody.__struct_fields__)
+    assert wrapped["properties"]["events"]["items"] == array["items"]
+    assert content["required"] == ["event", "email"]
+    assert not [member for member in content["properties"].values() if "default" in member]
+
+
+async def test_what_is_accepted_is_valid_by_the_description_too(api: Api) -> None:
+    item = {**EVENT, "data": [1], "subscribed": True, "timestamp": "2026-01-01", "idempotencyKey": "k"}
+    TrackRequest.model_validate(item)
+    BatchItem.model_validate(item)
+    assert (await api.batched([item]))["accepted"] == 1
