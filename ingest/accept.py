@@ -123,18 +123,26 @@ def accept_track(body: bytes, caller: Caller, idempotency_key: str | None) -> Ac
 
 
 def accept_item(item: bytes, caller: Caller, default_key: str | None) -> Accepted:
-    """The event in one item of a batch; its own idempotency key goes before `default_key`.
+    """The event in the text of one item of a batch; its own idempotency key goes before `default_key`.
 
     Raises:
         MalformedBody, ValidationFailed: see `accept_track`.
     """
-    decoded = _decode(item, _item_decoder, caller.now_ms)
-    key = decoded.idempotencyKey
+    return accept_decoded(_decode(item, _item_decoder, caller.now_ms), caller, default_key)
+
+
+def accept_decoded(item: ItemBody, caller: Caller, default_key: str | None) -> Accepted:
+    """The same, of an item that is decoded.
+
+    Raises:
+        ValidationFailed: names every field that is wrong.
+    """
+    key = item.idempotencyKey
     if key is msgspec.UNSET:
-        return _accept(decoded, caller, default_key)
+        return _accept(item, caller, default_key)
     if idempotency_key_error(key):
-        raise ValidationFailed(_field_errors(decoded, caller.now_ms))
-    return _accept(decoded, caller, key)
+        raise ValidationFailed(_field_errors(item, caller.now_ms))
+    return _accept(item, caller, key)
 
 
 def _decode(body: bytes, decoder: msgspec.json.Decoder[Body], now_ms: int) -> Body:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ingest.accept import Accepted, Caller, accept_item, check_syntax, check_utf8, malformed
+from ingest.accept import Accepted, Caller, ItemBody, accept_decoded, accept_item, check_syntax, check_utf8, malformed
 from ingest.body import NDJSON_TYPES
 from penstock.errors import FieldError, MalformedBody, PayloadTooLarge, RequestError, ValidationFailed
 
@@ -24,8 +24,57 @@ class _Wrapped(msgspec.Struct, gc=False):
     events: list[msgspec.Raw]
 
 
+class _WrappedItems(msgspec.Struct, gc=False):
+    events: list[ItemBody]
+
+
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_object = msgspec.json.Decoder(_Wrapped).decode
+_decode_items = msgspec.json.Decoder(list[ItemBody]).decode
+_decode_wrapped_items = msgspec.json.Decoder(_WrappedItems).decode
+
+
+def accept_body(body: bytes, kind: bytes, caller: Caller, key: str | None, limits: BatchLimits) -> list[Outcome]:
+    """One outcome per event of a batch, in their order.
+
+    Most batches are right: all items are decoded at once. Where that fails, each is looked at for itself.
+
+    Args:
+        kind: the media type.
+        key: the request's idempotency key; item *i* without one of its own has `<key>:<i>`.
+
+    Raises:
+        MalformedBody, ValidationFailed, PayloadTooLarge: see `split`.
+    """
+    items = _decoded_at_once(body, kind, limits)
+    if items is None:
+        return accept_batch(split(body, kind, limits), caller, key, limits)
+    if key is None:
+        return [_decoded_outcome(item, caller, None) for item in items]
+    return [_decoded_outcome(item, caller, f"{key}:{index}") for index, item in enumerate(items)]
+
+
+def _decoded_at_once(body: bytes, kind: bytes, limits: BatchLimits) -> list[ItemBody] | None:
+    if kind in NDJSON_TYPES:
+        return None
+    check_utf8(body)
+    try:
+        items = _decode_wrapped_items(body).events if body.lstrip()[:1] == b"{" else _decode_items(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    too_many = len(items) > limits.events
+    return None if too_many or (len(body) > limits.event_bytes and _has_large_item(body, limits)) else items
+
+
+def _has_large_item(body: bytes, limits: BatchLimits) -> bool:
+    return any(memoryview(item).nbytes > limits.event_bytes for item in _json_items(body))
+
+
+def _decoded_outcome(item: ItemBody, caller: Caller, key: str | None) -> Outcome:
+    try:
+        return accept_decoded(item, caller, key)
+    except ValidationFailed as error:
+        return error
 
 
 def split(body: bytes, kind: bytes, limits: BatchLimits) -> Sequence[bytes | msgspec.Raw]:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import msgspec
 
@@ -31,10 +32,15 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 def name_error(name: str) -> FieldError | None:
     """What is wrong with an event's name."""
-    if not name:
-        return FieldError("event", "The name has at least 1 character", "too_small")
     if len(name) > MAX_NAME:
         return FieldError("event", f"The name has at most {MAX_NAME} characters", "too_big")
+    return _short_name_error(name)
+
+
+@lru_cache(maxsize=4096)  # an installation has few names
+def _short_name_error(name: str) -> FieldError | None:
+    if not name:
+        return FieldError("event", "The name has at least 1 character", "too_small")
     if is_reserved(name):
         return FieldError("event", f"{name!r} is a name of the system's own events", "reserved_event")
     return None
@@ -91,7 +97,7 @@ def occurred_ms(text: str, now_ms: int) -> int | FieldError:
 
 def data_error(data: bytes) -> FieldError | None:
     """What is wrong with the JSON text of `data` (its syntax is known to be right)."""
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
+    if len(data) > 2 * MAX_DEPTH and data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
         return FieldError("data", f"Nested deeper than {MAX_DEPTH} levels", "custom")
     if data[:1] == b"{" and (b"locale" in data or b"\\" in data) and not _has_good_locale(data):
         return FieldError("data.locale", "Must be a string", "invalid_type")

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope
 
 from ingest import answers
 from ingest.accept import Accepted, Caller, accept_track
-from ingest.batch import BatchLimits, accept_batch, split
+from ingest.batch import BatchLimits, accept_body
 from ingest.body import JSON_TYPES, NDJSON_TYPES, media_type, read_body
 from ingest.fields import idempotency_key_error
 from penstock.auth import Principal
@@ -101,7 +101,7 @@ class TrackRoutes:
         key = _idempotency_key(head.idempotency_key)
         body = await read_body(scope, receive, self._settings.max_batch_bytes, head.encoding)
         caller = Caller(principal, self._clock.now_ms(), self._log.partitions)
-        outcomes = accept_batch(split(body, kind, self._limits), caller, key, self._limits)
+        outcomes = accept_body(body, kind, caller, key, self._limits)
         entries = [outcome.entry for outcome in outcomes if isinstance(outcome, Accepted)]
         self._metrics.events_rejected.inc(len(outcomes) - len(entries))
         position = await self._append(entries, caller.now_ms) if entries else {}

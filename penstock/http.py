@@ -31,7 +31,7 @@ from penstock.errors import (
     ValidationFailed,
 )
 from penstock.telemetry import CONTENT_TYPE, Metrics
-from schemas.ids import random_hex
+from schemas.ids import random_digits
 from schemas.times import to_wire
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -86,7 +86,7 @@ def request_id_of(scope: Scope) -> str:
         text = inbound.decode("latin-1")
         if text.isascii() and text.isprintable():
             return text
-    return random_hex(12)
+    return random_digits(24)
 
 
 def error_response(error: Exception, request_id: str) -> RawResponse:

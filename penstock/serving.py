@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from penstock.errors import MalformedBody, StartError
 from penstock.http import error_response, raw_http
-from schemas.ids import random_hex
+from schemas.ids import random_digits
 
 _GRACE_SECONDS = 5
 """How long requests may take to finish after SIGTERM; flushing comes after it, and all of it within 10 s."""
@@ -54,7 +54,7 @@ class _Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """See uvicorn."""
-        self.transport.write(raw_http(error_response(MalformedBody(msg), random_hex(12))))
+        self.transport.write(raw_http(error_response(MalformedBody(msg), random_digits(24))))
         self.transport.close()
 
 

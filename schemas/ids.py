@@ -23,30 +23,25 @@ def _name_based(namespace: bytes, name: bytes) -> str:
     return _text(digest.hex())
 
 
-class _RandomBytes:
-    """The kernel's random bytes, fetched many at a time: a system call per id costs more than all else of it."""
+class _RandomDigits:
+    """The kernel's random bytes as hexadecimal digits, fetched many at a time: a system call an id would cost most."""
 
-    _FETCHED = 8192
+    _FETCHED_BYTES = 8192
 
     def __init__(self) -> None:
-        self._bytes = b""
+        self._digits = ""
         self._used = 0
 
-    def take(self, count: int) -> bytes:
-        """`count` bytes that were never given out. One event loop's use only: threads would share bytes."""
+    def take(self, count: int) -> str:
+        """`count` digits that were never given out. One event loop's use only: threads would share digits."""
         start = self._used
-        if start + count > len(self._bytes):
-            self._bytes, start = os.urandom(self._FETCHED), 0
+        if start + count > len(self._digits):
+            self._digits, start = os.urandom(self._FETCHED_BYTES).hex(), 0
         self._used = start + count
-        return self._bytes[start : self._used]
+        return self._digits[start : self._used]
 
 
-_random = _RandomBytes()
-
-
-def random_hex(count: int) -> str:
-    """`count` random bytes as hexadecimal digits, for ids that only have to differ."""
-    return _random.take(count).hex()
+random_digits = _RandomDigits().take
 
 
 def contact_id(project_id: str, email: str) -> str:
@@ -65,7 +60,7 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 def event_id(unix_ms: int) -> str:
     """A fresh UUIDv7 (RFC 9562, 5.7): milliseconds since 1970, then 74 random bits."""
-    digits = _random.take(10).hex()
+    digits = random_digits(19)
     return f"{_time_digits(unix_ms)}{digits[:3]}-{_VARIANT[digits[3]]}{digits[4:7]}-{digits[7:19]}"
 
 

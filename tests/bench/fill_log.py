@@ -5,7 +5,7 @@ import sys
 from uuid import UUID
 
 from ingest.accept import Accepted, Caller
-from ingest.batch import BatchLimits, accept_batch, split
+from ingest.batch import BatchLimits, accept_body
 from penstock.auth import Principal
 from penstock.clock import SystemClock
 from penstock.errors import LogOverloaded, LogUnavailable
@@ -37,7 +37,7 @@ async def _fill(project_id: str, count: int) -> None:
     futures = []
     for start in range(0, count, 1000):
         caller = Caller(principal, SystemClock().now_ms(), partitions)
-        outcomes = accept_batch(split(_body(start), b"application/json", _LIMITS), caller, None, _LIMITS)
+        outcomes = accept_body(_body(start), b"application/json", caller, None, _LIMITS)
         entries = [outcome.entry for outcome in outcomes if isinstance(outcome, Accepted)]
         while True:
             try:
