@@ -13,7 +13,6 @@ ARGS ?=
 
 # Tests start `penstock` as a user would.
 PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
-PYYAML := pyyaml==6.0.3
 
 define bootstrap
 	@python="$(PYTHON)"; if ! "$${python:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -38,7 +37,7 @@ check: setup check-deployment ## Formatting, lint, types, direction of imports, 
 	$(BIN)/lint-imports
 
 check-deployment: setup
-	@$(BIN)/uv run --quiet --no-project --with $(PYYAML) python -c 'import yaml; yaml.safe_load(open("docker-compose.yml"))["services"]'
+	@$(BIN)/python -c 'import yaml; yaml.safe_load(open("docker-compose.yml"))["services"]'
 	@{ sed -n 's/.*$${\([A-Z]*_IMAGE\):-\([^}]*\)}.*/\1=\2/p' docker-compose.yml; sed -n 's/^ARG \([A-Z]*_IMAGE\)=/\1=/p' Dockerfile; } \
 		| sort -u | grep -v '^PENSTOCK_IMAGE=' > .venv/images && grep -v '^#' images.env | sort | diff - .venv/images \
 		|| { echo "Dockerfile or docker-compose.yml name other images than images.env" >&2; exit 1; }

@@ -13,7 +13,7 @@ from schemas.topics import Topic
 
 _WINDOW = 1000
 _ALWAYS_ALLOWED = 20
-"""So many bad records in a window stop nobody, however few good ones there are."""
+"""So many bad events in a window stop nobody, however few good ones there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,21 @@ class DeadLetterLimit:
         self._recent: deque[bool] = deque(maxlen=_WINDOW)
 
     def count(self, *, good: int, bad: int) -> None:
-        """Counts records of a batch.
+        """Counts events of a batch; a record that could not be read counts as one.
 
         Raises:
-            StartError: too many of the last records were bad.
+            StartError: too many of the last ones were bad.
         """
-        self._recent.extend([False] * min(good, _WINDOW))
-        self._recent.extend([True] * min(bad, _WINDOW))
+        total = good + bad
+        if total > _WINDOW:  # the batch alone fills the window: by its share
+            bad = -(-bad * _WINDOW // total)
+            good = _WINDOW - bad
+        self._recent.extend([False] * good)
+        self._recent.extend([True] * bad)
         dead = sum(self._recent)
         if dead > _ALWAYS_ALLOWED and dead > self._max_share * len(self._recent):
             raise StartError(
-                f"{dead} of the last {len(self._recent)} records cannot be processed; the writer stops rather than "
+                f"{dead} of the last {len(self._recent)} events cannot be processed; the writer stops rather than "
                 "set them all aside. Look at them with 'penstock dead-letters list'. If they are rightly bad, raise "
                 "PENSTOCK_WRITER__MAX_DEAD_LETTER_SHARE."
             )

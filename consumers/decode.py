@@ -40,7 +40,10 @@ def decode(record: StoredRecord) -> DecodedRecord:
     if record.value is None:
         raise MalformedRecord("the record is empty")
     unpacked = unpack(record.value)
-    derived = _derived_ids(unpacked.lines) if unpacked.derived else {}
+    try:
+        derived = _derived_ids(unpacked.lines) if unpacked.derived else {}
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedRecord(f"an event is not readable: {error}") from error
     lines = positioned(unpacked, record.partition, record.offset)
     return DecodedRecord(lines, unpacked.events, unpacked.accepted_ms, derived)
 
@@ -48,17 +51,3 @@ def decode(record: StoredRecord) -> DecodedRecord:
 def _derived_ids(lines: bytes) -> dict[int, str]:
     marks = enumerate([decode_mark(line) for line in lines.split(b"\n")])
     return {index: mark.id for index, mark in marks if mark.derived}
-
-
-class _Place(msgspec.Struct, gc=False):
-    log_offset: int
-    log_index: int
-
-
-_decode_place = msgspec.json.Decoder(_Place).decode
-
-
-def place_of(line: bytes) -> tuple[int, int]:
-    """The offset and the index of a positioned line."""
-    place = _decode_place(line)
-    return place.log_offset, place.log_index

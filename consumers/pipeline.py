@@ -122,7 +122,7 @@ class Pipeline:
             written = self._persistently("insert", lambda: self._sink.insert(ready))
         for letter in written.dead:
             self._persistently("dead letter", lambda one=letter: publish(self._log, one, self._clock.now_ms()))  # type: ignore[misc] # mypy does not infer a lambda's default
-        self._dead_letter_limit.count(good=len(ready.batch.records) - len(written.dead), bad=len(written.dead))
+        self._dead_letter_limit.count(good=written.stored + written.repeated, bad=len(written.dead))
         return written
 
     def heartbeat(self, ends: LogEnds) -> None:

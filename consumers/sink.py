@@ -9,25 +9,29 @@ sure: it states the range, *then* reads the claims. A newcomer claims, *then* re
 sink sees the claim and stops, or the newcomer sees the range and inserts exactly it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from consumers.batch import Batch
 from consumers.deadletter import DeadLetter
-from consumers.decode import DecodedRecord, decode, place_of
+from consumers.decode import DecodedRecord, decode
 from penstock.clickhouse import Tables
 from penstock.clickhouse.progress import (
     GENERATION,
     Progress,
+    epoch_above,
     read_epochs,
     read_progress,
     write_claims,
     write_progress,
 )
 from penstock.errors import TablesRefused, WriterFenced
-from schemas.record import MalformedRecord
+from schemas.record import MalformedRecord, unpositioned
 from schemas.tables import EVENTS, EVENTS_PROBE
 from schemas.topics import Topic
+
+Place = tuple[int, int]
+"""Where an event stands in its partition: the record's offset and the index in it."""
 
 _LOOKUP_IDS = 10_000
 """Ids in one look-up: bounds the statement's size."""
@@ -106,6 +110,7 @@ class Sink:
         self._tables = tables
         self._owner = owner
         self._progress: dict[int, Progress] = {}
+        self._sequences: dict[int, int] = {}
 
     def claim(self, partitions: Iterable[int], now_ms: int) -> dict[int, Progress]:
         """Takes over partitions from whoever wrote them; returns how far they are.
@@ -115,12 +120,13 @@ class Sink:
         """
         wanted = set(partitions)
         epochs = read_epochs(self._tables)
-        claimed = {partition: epochs.get(partition, 0) + 1 for partition in wanted}
+        claimed = {partition: epoch_above(epochs.get(partition, 0)) for partition in wanted}
         write_claims(self._tables, claimed, self._owner, now_ms)
         stated = read_progress(self._tables)
         for partition, epoch in claimed.items():
             before = stated.get(partition, Progress(partition, 0, 0))
             self._progress[partition] = replace(before, epoch=epoch, sequence=0)
+            self._sequences[partition] = 0
         return {partition: self._progress[partition] for partition in wanted}
 
     def release(self, partitions: Iterable[int]) -> None:
@@ -154,31 +160,41 @@ class Sink:
             TablesUnavailable: not known whether it was inserted; insert again.
             TablesRefused: the tables refuse it although every line for itself is good.
         """
-        repeated = self._repeated(ready)
-        lines = [line for offset in ready.records for line in _kept(ready.records[offset], repeated.get(offset))]
-        dead = list(ready.dead)
-        rows = sum([decoded.rows for decoded in ready.records.values()]) - sum(map(len, repeated.values()))
-        if lines:
-            body = b"\n".join(lines)
+        refused: dict[Place, DeadLetter] = {}
+        while True:
+            repeated = self._repeated(ready, refused)
+            lines = _lines(ready, repeated | refused.keys())
             try:
-                self._tables.insert(EVENTS, body, token=ready.token)
+                self._insert_lines(lines, ready.token)
             except TablesRefused as refusal:
-                bad = self._insert_without_bad(ready, body, refusal)
-                dead += bad
-                rows -= len(bad)
-        accepted_ms = [decoded.accepted_ms for decoded in ready.records.values()]
-        return Written(ready.batch, rows, sum(map(len, repeated.values())), dead, accepted_ms)
+                found = self._refused_events(ready.batch.partition, _places(ready, repeated | refused.keys()))
+                if not found:
+                    raise refusal from None
+                refused |= found
+            else:
+                return self._written(ready, len(repeated), [*ready.dead, *refused.values()], len(refused))
 
-    def _repeated(self, ready: Prepared) -> dict[int, set[int]]:
-        """The events, by offset and index, whose derived id stands earlier in the log."""
+    def _insert_lines(self, lines: list[bytes], token: str) -> None:
+        if lines:
+            self._tables.insert(EVENTS, b"\n".join(lines), token=token)
+
+    def _written(self, ready: Prepared, repeated: int, dead: list[DeadLetter], refused: int) -> Written:
+        rows = sum([decoded.rows for decoded in ready.records.values()]) - repeated - refused
+        accepted_ms = [decoded.accepted_ms for decoded in ready.records.values()]
+        return Written(ready.batch, rows, repeated, dead, accepted_ms)
+
+    def _repeated(self, ready: Prepared, refused: Collection[Place]) -> set[Place]:
+        """The events whose derived id stands earlier in the log, in an event that was not refused."""
         partition, first = ready.batch.partition, ready.batch.first
         ids = {id_ for decoded in ready.records.values() for id_ in decoded.derived.values()}
         seen = self._stored_before(sorted(ids), partition, first) if ids else set()
-        found: dict[int, set[int]] = {}
+        found = set()
         for offset, decoded in ready.records.items():
             for index, id_ in decoded.derived.items():
+                if (offset, index) in refused:
+                    continue
                 if id_ in seen:
-                    found.setdefault(offset, set()).add(index)
+                    found.add((offset, index))
                 seen.add(id_)
         return found
 
@@ -195,25 +211,25 @@ class Sink:
             seen |= {str(row[0]) for row in rows}
         return seen
 
-    def _insert_without_bad(self, ready: Prepared, body: bytes, refusal: TablesRefused) -> list[DeadLetter]:
-        """Finds the lines that the tables cannot read, and inserts the others."""
-        bad: list[tuple[bytes, str]] = []
-        good: list[tuple[bytes, str]] = []
-        for line in body.split(b"\n"):
-            reason = self._refusal(line)
-            (bad if reason else good).append((line, reason))
-        if not bad:
-            raise refusal
-        if good:
-            self._tables.insert(EVENTS, b"\n".join([line for line, _ in good]), token=ready.token)
-        return [_dead_line(ready.batch.partition, line, reason) for line, reason in bad]
+    def _refused_events(self, partition: int, events: list[tuple[Place, bytes]]) -> dict[Place, DeadLetter]:
+        """Those that the tables cannot read, found by halving: most of a batch is good."""
+        number = self._refusal([line for _, line in events])
+        if number is None:
+            return {}
+        if len(events) == 1:
+            (offset, index), line = events[0]
+            reason = f"the tables refuse the event (ClickHouse code {number})"
+            return {(offset, index): DeadLetter(partition, offset, index, reason, unpositioned(line))}
+        half = len(events) // 2
+        return self._refused_events(partition, events[:half]) | self._refused_events(partition, events[half:])
 
-    def _refusal(self, line: bytes) -> str:
+    def _refusal(self, lines: list[bytes]) -> int | None:
+        """ClickHouse's number where it cannot read the lines; stores nothing."""
         try:
-            self._tables.insert(EVENTS_PROBE, line)
+            self._tables.insert(EVENTS_PROBE, b"\n".join(lines))
         except TablesRefused as error:
-            return f"the tables refuse the event (ClickHouse code {error.number})"
-        return ""
+            return error.number
+        return None
 
     def conclude(self, written: Sequence[Written], ends: LogEnds, now_ms: int) -> None:
         """States that batches are in the tables; `ends` tells whether something is left.
@@ -248,20 +264,36 @@ class Sink:
         )
 
     def _state(self, rows: list[Progress]) -> None:
-        """States `rows`, each with the next sequence number; they count here only once they are written."""
-        stated = [replace(row, sequence=row.sequence + 1) for row in rows]
+        """States `rows`, each with a sequence number of its own; they count here only once they are written.
+
+        One that failed may still arrive: its number is not used again, so that it never goes before a later one.
+        """
+        stated = []
+        for row in rows:
+            sequence = self._sequences[row.partition] = self._sequences[row.partition] + 1
+            stated.append(replace(row, sequence=sequence))
         if stated:
             write_progress(self._tables, stated)
         self._progress |= {row.partition: row for row in stated}
 
 
-def _kept(decoded: DecodedRecord, repeated: set[int] | None) -> list[bytes]:
-    """The lines of a record without its second copies; undivided where there are none."""
-    if not repeated:
-        return [decoded.lines]
-    return [line for index, line in enumerate(decoded.lines.split(b"\n")) if index not in repeated]
+def _lines(ready: Prepared, dropped: Collection[Place]) -> list[bytes]:
+    """The lines of a batch without some; the records that lose none stay undivided."""
+    divided = {offset for offset, _ in dropped}
+    lines: list[bytes] = []
+    for offset, decoded in ready.records.items():
+        if offset in divided:
+            lines += [line for place, line in _events(offset, decoded) if place not in dropped]
+        else:
+            lines.append(decoded.lines)
+    return lines
 
 
-def _dead_line(partition: int, line: bytes, reason: str) -> DeadLetter:
-    offset, index = place_of(line)
-    return DeadLetter(partition, offset, index, reason, line)
+def _places(ready: Prepared, dropped: Collection[Place]) -> list[tuple[Place, bytes]]:
+    """Every event of a batch without some."""
+    events = [event for offset, decoded in ready.records.items() for event in _events(offset, decoded)]
+    return [(place, line) for place, line in events if place not in dropped]
+
+
+def _events(offset: int, decoded: DecodedRecord) -> list[tuple[Place, bytes]]:
+    return [((offset, index), line) for index, line in enumerate(decoded.lines.split(b"\n"))]

@@ -50,16 +50,11 @@ def boundaries(first: int, last: int, interval: Interval, zone: tzinfo) -> list[
 
 
 def _hours(first: int, zone: tzinfo) -> Iterator[int]:
-    begin = _hour_start(first, zone)
+    """From an hour that has begun by `first`; where clocks were turned within it, the next one has begun as well."""
+    begin = first - (first + offset_at(first, zone)) % _HOUR
     while True:
         yield begin
         begin = _next_hour(begin, zone)
-
-
-def _hour_start(moment: int, zone: tzinfo) -> int:
-    offset = offset_at(moment, zone)
-    begin = moment - (moment + offset) % _HOUR
-    return begin if offset_at(begin, zone) == offset else change_after(begin, moment, zone)
 
 
 def _next_hour(begin: int, zone: tzinfo) -> int:

@@ -136,6 +136,11 @@ def _decompressed(body: bytes) -> bytes:
         raise MalformedRecord(f"the events cannot be decompressed: {error}") from error
 
 
+def unpositioned(line: bytes) -> bytes:
+    """The record's own line of one that `positioned` gave."""
+    return b"{" + line.split(b",", 2)[2]
+
+
 def positioned(record: Record, partition: int, offset: int) -> bytes:
     """The record's lines with the place in the log put in front of each, as the table's columns.
 

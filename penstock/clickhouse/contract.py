@@ -16,7 +16,8 @@ class Tables(Protocol):
         Args:
             sql: without FORMAT; `{name:Type}` stands for a parameter, which the server binds. Values never become text
                 of the statement.
-            parameters: times are passed as integers (milliseconds) and made a DateTime64 in the statement.
+            parameters: times are passed as integers (milliseconds) and made a DateTime64 in the statement; lists go to
+                arrays (an array's own spelling in a text would be quoted once too often).
 
         Returns:
             One list per row; text, numbers and null as JSON has them, every other type as its text.

@@ -92,44 +92,63 @@ class ClientTables:
     def __init__(self, connect: Callable[[str | None], Client], database: str) -> None:
         common.set_setting("invalid_setting_action", "drop")  # of settings that the server does not know
         self._connect = connect
-        self._database = database
+        self.database = database
         self._local = threading.local()
         self._clients: list[Client] = []
         self._clients_lock = threading.Lock()
 
     def _client(self) -> Client:
+        """This thread's client; a new one after an error."""
         client: Client | None = getattr(self._local, "client", None)
-        if client is None:
-            client = self._local.client = self._connect(self._database)
-            with self._clients_lock:
-                self._clients.append(client)
-        return client
+        if client is not None and not self._local.spoilt:
+            return client
+        fresh = self._local.client = self._connect(self.database)
+        self._local.spoilt = False
+        with self._clients_lock:
+            self._clients.append(fresh)
+            if client in self._clients:
+                self._clients.remove(client)
+        if client is not None:
+            client.close()  # after the new one is open: chDB's engine goes down with its last connection
+        return fresh
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[Client]:
+        """This thread's client, which is not used again after an error.
+
+        chDB gives what a failed statement had already put out to the next one on the connection, as its first rows.
+        """
+        with translated():
+            client = self._client()
+            try:
+                yield client
+            except BaseException:
+                self._local.spoilt = True
+                raise
 
     def select(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> list[Row]:
         """See `Tables`."""
-        with translated():
-            answer = self._client().raw_query(sql, parameters=dict(parameters or {}), fmt="JSONCompactEachRow")
+        with self._borrowed() as client:
+            answer = client.raw_query(sql, parameters=dict(parameters or {}), fmt="JSONCompactEachRow")
         return [_decode_row(line) for line in answer.splitlines()]
 
     def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
         """See `Tables`."""
         identity = {**_DEDUPLICATED, "insert_deduplication_token": token} if token else _NOT_DEDUPLICATED
-        with translated():
-            self._client().raw_insert(
-                table, insert_block=lines, fmt="JSONEachRow", settings={**_INSERT_SETTINGS, **identity}
-            )
+        with self._borrowed() as client:
+            client.raw_insert(table, insert_block=lines, fmt="JSONEachRow", settings={**_INSERT_SETTINGS, **identity})
 
     def execute(self, statement: str) -> None:
         """See `Tables`."""
-        with translated():
-            self._client().command(statement)
+        with self._borrowed() as client:
+            client.command(statement)
 
     def create_database(self) -> None:
         """See `Tables`."""
         with translated():
             client = self._connect(None)
             try:
-                client.command(f"CREATE DATABASE IF NOT EXISTS {self._database}")
+                client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
             finally:
                 client.close()
 

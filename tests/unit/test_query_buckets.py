@@ -113,6 +113,29 @@ def test_clocks_turned_by_half_an_hour_make_short_hours() -> None:
     ]
 
 
+def test_the_first_hour_begins_where_clocks_were_turned_within_it() -> None:
+    assert of("2026-04-04T15:15Z", "2026-04-04T15:15Z", "hour", "Australia/Lord_Howe") == [
+        "04-05 01:30+1030",
+        "04-05 02:00+1030",
+    ]
+
+
+def test_clocks_turned_a_minute_after_midnight_end_an_hour_there() -> None:
+    assert of("2008-11-02T02:00Z", "2008-11-02T02:45Z", "hour", "America/St_Johns") == [
+        "11-01 23:00-0230",
+        "11-02 00:00-0230",
+        "11-01 23:01-0330",
+        "11-02 00:00-0330",
+    ]
+
+
+def test_a_day_begins_when_its_date_first_shows_though_clocks_go_back_behind_it() -> None:
+    assert of("2008-11-02T02:45Z", "2008-11-02T02:45Z", "day", "America/St_Johns") == [
+        "11-02 00:00-0230",
+        "11-03 00:00-0330",
+    ]
+
+
 def test_hours_begin_at_half_past_in_a_zone_with_half_hours() -> None:
     assert of("2026-01-01T00:29:59Z", "2026-01-01T00:30Z", "hour", "Asia/Kolkata") == [
         "01-01 05:00+0530",

@@ -1,5 +1,6 @@
 """Cursors: opaque, URL-safe, and nothing else is one."""
 
+from base64 import urlsafe_b64encode
 from contextlib import suppress
 from uuid import UUID
 
@@ -28,6 +29,12 @@ def test_a_token_needs_no_escaping_in_a_url(place: Place) -> None:
 def test_other_text_is_refused_without_another_error(text: str) -> None:
     with pytest.raises(MalformedCursor):
         from_token(text)
+
+
+def test_a_token_with_something_behind_it_is_refused() -> None:
+    longer = urlsafe_b64encode(b"1.5.00000000-0000-4000-8000-000000000001-").decode().rstrip("=")
+    with pytest.raises(MalformedCursor):
+        from_token(longer)
 
 
 @given(PLACES, st.integers(0, 200), st.characters())

@@ -138,6 +138,7 @@ def test_who_gives_up_does_not_keep_the_questions_coming() -> None:
     async def script(freshness: Freshness) -> None:
         with pytest.raises(NotYetVisible):
             await freshness.wait_for({0: 6}, 0.02)
+        assert not freshness._waiters
         await asyncio.sleep(0.02)
         before = writers.asked
         await asyncio.sleep(0.1)

@@ -168,6 +168,11 @@ def test_the_ends_of_the_calendar_are_dates_too(text: str, zone: str) -> None:
     assert parse_stretch(text, ZoneInfo(zone)).start_ms
 
 
+def test_moments_beyond_the_calendar_of_every_zone_are_taken_for_its_ends() -> None:
+    first, last = parse_stretch("0001-01-01T00:00:00+23:59", UTC), parse_stretch("9999-12-31T23:59:59-23:59", UTC)
+    assert (first.start_ms, last.start_ms) == (ms("0002-01-01"), ms("9999-01-01"))
+
+
 @pytest.mark.parametrize(
     "text",
     [

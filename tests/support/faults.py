@@ -1,0 +1,63 @@
+"""Tables that fail on purpose: a crash or a lost answer at one statement of the writer's protocol."""
+
+from collections.abc import Callable, Mapping
+
+from penstock.clickhouse import Tables
+from penstock.clickhouse.contract import Parameter, Row
+
+
+class Crash(BaseException):
+    """The process is gone: nothing in the product may catch it."""
+
+
+class FaultyTables:
+    """Passes every call on, but for one.
+
+    Args:
+        at: the number of the statement that fails, from 0; None for never.
+        after: whether it has its effect before it fails.
+        error: what it raises.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        *,
+        at: int | None = None,
+        after: bool = False,
+        error: Callable[[], BaseException] = Crash,
+    ) -> None:
+        self._tables = tables
+        self._at = at
+        self._after = after
+        self._error = error
+        self.statements: list[str] = []
+
+    def _run(self, what: str, call: Callable[[], list[Row]]) -> list[Row]:
+        self.statements.append(what)
+        hit = len(self.statements) - 1 == self._at
+        if hit and not self._after:
+            raise self._error()
+        rows = call()
+        if hit:
+            raise self._error()
+        return rows
+
+    def select(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> list[Row]:
+        """See `Tables`."""
+        return self._run("select", lambda: self._tables.select(sql, parameters))
+
+    def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
+        """See `Tables`."""
+        self._run(f"insert {table}", lambda: [[self._tables.insert(table, lines, token=token)]])
+
+    def execute(self, statement: str) -> None:
+        """See `Tables`."""
+        self._tables.execute(statement)
+
+    def create_database(self) -> None:
+        """See `Tables`."""
+        self._tables.create_database()
+
+    def close(self) -> None:
+        """See `Tables`."""
