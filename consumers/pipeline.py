@@ -16,13 +16,14 @@ from consumers.deadletter import DeadLetterLimit, publish
 from consumers.sink import LogEnds, Prepared, Sink, Written, prepare
 from penstock.clickhouse import Tables
 from penstock.clock import Clock
-from penstock.errors import Unavailable
+from penstock.errors import StartError, Unavailable
 from penstock.eventlog import EventLog, StoredRecord
 from penstock.settings import Writer
 from penstock.telemetry import Metrics
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
+_SHORT_LOOKS = 5
 
 _Result = TypeVar("_Result")
 _log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ class Pipeline:
         self._dead_letter_limit = DeadLetterLimit(settings.max_dead_letter_share)
         self._buffers: dict[int, PartitionBuffer] = {}
         self._stopping = threading.Event()
+        self._short_looks = 0
 
     def stop(self) -> None:
         """Ends retries; from any thread."""
@@ -96,6 +98,7 @@ class Pipeline:
             TablesRefused, UnknownFormat, StartError: the writer cannot go on.
             Stopped: see `stop`.
         """
+        self._expect_log_as_long_as_tables(ends)
         try:
             for record in records:
                 self._buffers[record.partition].add(record)
@@ -126,13 +129,33 @@ class Pipeline:
         return written
 
     def heartbeat(self, ends: LogEnds) -> None:
-        """Says that the claimed partitions are looked after."""
+        """Says that the claimed partitions are looked after.
+
+        Raises:
+            StartError: the writer cannot go on.
+        """
+        self._expect_log_as_long_as_tables(ends)
         now_ms = self._clock.now_ms()
         try:
             self._sink.heartbeat(ends, now_ms)
         except Unavailable as error:
             _log.warning("heartbeat not stored", reason=error.message)
         self._measure_lag(ends, now_ms)
+
+    def _expect_log_as_long_as_tables(self, ends: LogEnds) -> None:
+        """Several looks, as a new leader of a Kafka partition may for a moment not know its end.
+
+        Raises:
+            StartError: the log was made anew, or cut: its next events would be taken for ones that are stored.
+        """
+        stored = self.stored_through()
+        short = [number for number, through in stored.items() if ends.offsets.get(number, through + 1) <= through]
+        self._short_looks = self._short_looks + 1 if short else 0
+        if self._short_looks >= _SHORT_LOOKS:
+            raise StartError(
+                f"The log is shorter than what is in the tables (partitions {short}): it was made anew or cut. "
+                "Such a log needs new tables: empty ones, or another PENSTOCK_CLICKHOUSE__DATABASE."
+            )
 
     def _count(self, written: Sequence[Written], ends: LogEnds) -> None:
         now_ms = self._clock.now_ms()

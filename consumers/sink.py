@@ -9,6 +9,7 @@ sure: it states the range, *then* reads the claims. A newcomer claims, *then* re
 sink sees the claim and stops, or the newcomer sees the range and inserts exactly it.
 """
 
+import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from consumers.deadletter import DeadLetter
 from consumers.decode import DecodedRecord, decode
 from penstock.clickhouse import Tables
 from penstock.clickhouse.progress import (
+    DRAWN_BITS,
     GENERATION,
     Progress,
     epoch_above,
@@ -109,6 +111,7 @@ class Sink:
     def __init__(self, tables: Tables, owner: str) -> None:
         self._tables = tables
         self._owner = owner
+        self._drawn = secrets.randbits(DRAWN_BITS)
         self._progress: dict[int, Progress] = {}
         self._sequences: dict[int, int] = {}
 
@@ -120,7 +123,7 @@ class Sink:
         """
         wanted = set(partitions)
         epochs = read_epochs(self._tables)
-        claimed = {partition: epoch_above(epochs.get(partition, 0)) for partition in wanted}
+        claimed = {partition: epoch_above(epochs.get(partition, 0), self._drawn) for partition in wanted}
         write_claims(self._tables, claimed, self._owner, now_ms)
         stated = read_progress(self._tables)
         for partition, epoch in claimed.items():

@@ -142,7 +142,7 @@ def _gunzip(body: bytes, max_bytes: int) -> bytes:
 
 
 def _unzstd(body: bytes, max_bytes: int) -> bytes:
-    """The bounded reader goes first: a piece may become 4 MiB a frame, but the reader cannot tell one that is cut off."""
+    """The bounded reader goes first, as a piece may become 4 MiB a frame; it cannot tell a frame that is cut off."""
     try:
         with zstandard.ZstdDecompressor().stream_reader(body, read_across_frames=True) as reader:
             if len(reader.read(max_bytes + 1)) > max_bytes:

@@ -164,12 +164,11 @@ def _from_file(path: str) -> dict[str, Any]:
 
 
 def _unknown(names: Iterable[str]) -> Iterator[str]:
-    """The names that look like settings and are none; case does not count, as it does not for settings."""
+    """The names, in upper case, that look like settings and are none; case does not count for settings."""
     known = {*variables(), CONFIG_VARIABLE}
-    for name in sorted(names):
-        upper = name.upper()
+    for upper in sorted({name.upper() for name in names}):
         if upper.startswith(PREFIX) and upper not in known and not upper.startswith(_OF_THE_TESTS):
-            yield name
+            yield upper
 
 
 def _problems(error: ValidationError) -> Iterator[tuple[str, str]]:

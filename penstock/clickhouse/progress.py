@@ -3,7 +3,6 @@
 The writer reads and writes it; the query API reads it, to tell how old its view is and when a position is visible.
 """
 
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -95,16 +94,16 @@ def read_epochs(tables: Tables) -> dict[int, int]:
     return {_integer(partition): _integer(epoch) for partition, epoch in tables.select(_SELECT_EPOCHS)}
 
 
-_DRAWN_BITS = 32
+DRAWN_BITS = 32
 
 
-def epoch_above(epoch: int) -> int:
+def epoch_above(epoch: int, drawn: int) -> int:
     """An epoch for a new claim: higher than `epoch`, and nobody else's.
 
     Two writers that claim at the same moment have read the same highest epoch; were their own the same, neither would
-    see that the other overrules it. So the upper half counts and the lower half is drawn.
+    see that the other overrules it. So the upper half counts, and the lower half is a number that each writer drew.
     """
-    return ((epoch >> _DRAWN_BITS) + 1 << _DRAWN_BITS) | secrets.randbits(_DRAWN_BITS)
+    return ((epoch >> DRAWN_BITS) + 1 << DRAWN_BITS) | drawn
 
 
 def write_claims(tables: Tables, epochs: dict[int, int], owner: str, now_ms: int) -> None:

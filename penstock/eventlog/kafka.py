@@ -238,7 +238,7 @@ class KafkaLog:
             except LogUnavailable as error:
                 self._failure = error.message
                 _log.warning("waiting for Kafka", reason=error.message)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the thread must live: it is asked again a second later
                 self._failure = f"Kafka cannot be reached: {error}"
                 _log.exception("waiting for Kafka")
             self._give_up()

@@ -148,8 +148,8 @@ class SqliteLog:
                 offsets = self._insert(records)
         except LogUnavailable as error:
             return self._failed(records, error)
-        except Exception as error:
-            _log.exception("events not stored")  # a thread that ended here would leave all requests unanswered
+        except Exception as error:  # noqa: BLE001 - a thread that ended here would leave all requests unanswered
+            _log.exception("events not stored")
             return self._failed(records, LogUnavailable(f"The event log failed: {type(error).__name__}"))
         self._failure = ""
         self._notify(Topic.EVENTS)

@@ -386,7 +386,9 @@ def test_the_columns_in_code_are_the_tables(migrated: ClientTables, table: str, 
 
 
 def test_every_table_that_an_insert_reaches_remembers_tokens_alike() -> None:
-    windows = dict(re.findall(r"CREATE TABLE (\w+).*?non_replicated_deduplication_window = (\d+)", current_sql(), re.DOTALL))
+    windows = dict(
+        re.findall(r"CREATE TABLE (\w+).*?non_replicated_deduplication_window = (\d+)", current_sql(), re.DOTALL)
+    )
     assert set(windows) == {*PROJECTIONS, "derived_ids"}
     assert len(set(windows.values())) == 1
 

@@ -17,6 +17,7 @@ class FaultyTables:
         at: the number of the statement that fails, from 0; None for never.
         after: whether it has its effect before it fails.
         error: what it raises.
+        before: called with each statement before it runs, to let something happen in between.
     """
 
     def __init__(
@@ -26,14 +27,17 @@ class FaultyTables:
         at: int | None = None,
         after: bool = False,
         error: Callable[[], BaseException] = Crash,
+        before: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._tables = tables
         self._at = at
         self._after = after
         self._error = error
+        self._before = before
         self.statements: list[str] = []
 
     def _run(self, what: str, call: Callable[[], list[Row]]) -> list[Row]:
+        self._before(what)
         self.statements.append(what)
         hit = len(self.statements) - 1 == self._at
         if hit and not self._after:

@@ -161,7 +161,7 @@ def entries(count: int, partitions: int = 6) -> list[Entry]:
 
 def outcome(future: object) -> Exception | None:
     """The error of a future that is done, None for success; anything but Unavailable is a failure of the test."""
-    error = getattr(future, "exception")()
+    error = future.exception()
     assert error is None or isinstance(error, Unavailable), error
     return error
 

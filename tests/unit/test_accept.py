@@ -69,11 +69,15 @@ def test_an_items_own_key_goes_before_the_default() -> None:
 
 def test_the_receipt_is_kept_only_where_it_differs_from_the_time_of_the_event() -> None:
     assert decode_event(track({**EVENT, "timestamp": "2026-11-23T07:00:00.123Z"}).entry.line).received_at == ""
-    assert decode_event(track({**EVENT, "timestamp": "2020-01-01"}).entry.line).received_at == "2026-11-23T07:00:00.123Z"
+    assert (
+        decode_event(track({**EVENT, "timestamp": "2020-01-01"}).entry.line).received_at == "2026-11-23T07:00:00.123Z"
+    )
 
 
 def test_problems_are_in_the_order_of_the_members_whatever_they_are() -> None:
-    assert problems({"timestamp": "2030-01-01", "data": {"locale": 1}, "subscribed": 1, "email": 1, "event": "email.x"}) == [
+    assert problems(
+        {"timestamp": "2030-01-01", "data": {"locale": 1}, "subscribed": 1, "email": 1, "event": "email.x"}
+    ) == [
         ("event", "reserved_event"),
         ("email", "invalid_type"),
         ("subscribed", "invalid_type"),
@@ -94,7 +98,9 @@ def test_a_later_copy_of_a_member_makes_good_what_an_earlier_one_had_wrong() -> 
     assert track(b'{"event":1,"email":"a@b.co","event":"x"}').entry.line
 
 
-@pytest.mark.parametrize("body", [b'{"event":1,', b'{"event":1}}', b'{"event":1,"x":NaN}', b"[1,", b'{"event":1,"x":' + b"[" * 30_000])
+@pytest.mark.parametrize(
+    "body", [b'{"event":1,', b'{"event":1}}', b'{"event":1,"x":NaN}', b"[1,", b'{"event":1,"x":' + b"[" * 30_000]
+)
 def test_what_is_no_json_is_malformed_also_behind_a_wrong_type(body: bytes) -> None:
     with pytest.raises(MalformedBody):
         track(body)

@@ -98,7 +98,10 @@ def test_keys_without_a_project_open_nothing() -> None:
 
 
 CHANGES: list[tuple[str, Callable[[KeyRing, NewKey], None]]] = [
-    ("revoked", lambda ring, key: ring.apply(control_key(key.record), encode_subject(replace(key.record, revoked_at=AT)))),
+    (
+        "revoked",
+        lambda ring, key: ring.apply(control_key(key.record), encode_subject(replace(key.record, revoked_at=AT))),
+    ),
     ("key gone", lambda ring, key: ring.apply(control_key(key.record), None)),
     ("project gone", lambda ring, _: ring.apply(control_key(PROJECT), None)),
 ]
@@ -158,7 +161,10 @@ def test_records_of_an_unknown_kind_are_passed_over() -> None:
 
 
 def test_lists_are_in_the_order_of_creation() -> None:
-    made = [replace(PROJECT, id=f"00000000-0000-4000-8000-00000000000{number}", created_at=f"2026-01-0{9 - number}") for number in range(5)]
+    made = [
+        replace(PROJECT, id=f"00000000-0000-4000-8000-00000000000{number}", created_at=f"2026-01-0{9 - number}")
+        for number in range(5)
+    ]
     keys = [replace(new_key("public", project.id, AT).record, created_at=project.created_at) for project in made]
     ring = ring_of(*made, *keys)
     assert ring.projects() == made[::-1]

@@ -31,7 +31,9 @@ def test_ndjson_items_are_the_lines_that_are_not_blank(body: bytes, expected: li
     assert items(body, NDJSON) == expected
 
 
-@pytest.mark.parametrize(("body", "kind"), [(b"[1,2,3,4]", JSON), (b'{"events":[1,2,3,4]}', JSON), (b"1\n2\n3\n4", NDJSON)])
+@pytest.mark.parametrize(
+    ("body", "kind"), [(b"[1,2,3,4]", JSON), (b'{"events":[1,2,3,4]}', JSON), (b"1\n2\n3\n4", NDJSON)]
+)
 def test_one_item_too_many_is_too_large(body: bytes, kind: bytes) -> None:
     with pytest.raises(PayloadTooLarge, match="4 events, at most 3"):
         items(body, kind)

@@ -19,7 +19,8 @@ MIB = 1 << 20
 def read(*chunks: bytes, encoding: bytes | None = None, limit: int = LIMIT) -> bytes:
     """What `read_body` makes of a body that arrives in `chunks`."""
     messages: Sequence[Any] = [
-        {"type": "http.request", "body": chunk, "more_body": number < len(chunks)} for number, chunk in enumerate(chunks, 1)
+        {"type": "http.request", "body": chunk, "more_body": number < len(chunks)}
+        for number, chunk in enumerate(chunks, 1)
     ]
     waiting = iter(messages)
 
@@ -67,7 +68,11 @@ def test_every_cut_of_a_compressed_body_is_malformed(encoding: bytes) -> None:
 
 @ENCODINGS
 def test_a_bomb_costs_not_much_more_memory_than_the_limit(encoding: bytes) -> None:
-    bombs = [COMPRESS[encoding](bytes(64 * MIB)), COMPRESS[encoding](bytes(MIB)) * 64, COMPRESS[encoding](bytes(LIMIT)) * 500]
+    bombs = [
+        COMPRESS[encoding](bytes(64 * MIB)),
+        COMPRESS[encoding](bytes(MIB)) * 64,
+        COMPRESS[encoding](bytes(LIMIT)) * 500,
+    ]
     for bomb in bombs:
         tracemalloc.start()
         with pytest.raises(PayloadTooLarge):
@@ -104,7 +109,8 @@ def test_json_in_utf_8_is_taken(header: bytes | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [b"text/json", b"application/json; charset=utf-16", b"application/jsonx", b"application/ld+json", b"\xff", b";"]
+    "header",
+    [b"text/json", b"application/json; charset=utf-16", b"application/jsonx", b"application/ld+json", b"\xff", b";"],
 )
 def test_another_type_is_not(header: bytes) -> None:
     with pytest.raises(UnsupportedMediaType):

@@ -35,7 +35,9 @@ def test_addresses(email: str, expected: str) -> None:
     assert code(email_error(email)) == expected
 
 
-@pytest.mark.parametrize("email", ["a" * 320, "a." * 160, "a@" + "b-" * 159, "a@" + "b." * 159, "a@" + "b-." * 106, "@" * 320])
+@pytest.mark.parametrize(
+    "email", ["a" * 320, "a." * 160, "a@" + "b-" * 159, "a@" + "b." * 159, "a@" + "b-." * 106, "@" * 320]
+)
 def test_no_address_takes_long_to_refuse(email: str) -> None:
     started = time.perf_counter()
     for _ in range(20):
@@ -76,7 +78,11 @@ def test_data(data: bytes, expected: str) -> None:
 
 
 def test_the_depth_of_64_kib_of_brackets_is_told_quickly() -> None:
-    nasty = [b"[" * 32_000 + b"]" * 32_000, b"[" + b"[]," * 21_000 + b"[]]", b'["' + b'\\"' * 32_000 + b'"' + b",[]" * 99 + b"]"]
+    nasty = [
+        b"[" * 32_000 + b"]" * 32_000,
+        b"[" + b"[]," * 21_000 + b"[]]",
+        b'["' + b'\\"' * 32_000 + b'"' + b",[]" * 99 + b"]",
+    ]
     started = time.perf_counter()
     for data in nasty:
         data_error(data)

@@ -33,7 +33,9 @@ def test_the_ids_are_part_of_the_format_and_must_never_change() -> None:
 @pytest.mark.parametrize("unix_ms", [0, 1, 1763881200000, (1 << 48) - 1])
 def test_an_event_id_is_a_uuid7_that_begins_with_its_time(unix_ms: int) -> None:
     made = [UUID(event_id(unix_ms)) for _ in range(100)]
-    assert {(found.version, found.variant, found.int >> 80) for found in made} == {(7, "specified in RFC 4122", unix_ms)}
+    assert {(found.version, found.variant, found.int >> 80) for found in made} == {
+        (7, "specified in RFC 4122", unix_ms)
+    }
     assert str(made[0]) == str(UUID(str(made[0])))
 
 

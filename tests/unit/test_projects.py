@@ -138,9 +138,7 @@ def test_to_revoke_a_key_twice_keeps_the_first_time(log: SqliteLog) -> None:
 def with_prefix(log: SqliteLog, made: NewProject, prefix: str) -> None:
     """One more key that begins so."""
     digest = "ab" * 31 + f"{len(read_all(log).keys()):02x}"
-    value = (
-        f'{{"hash":"{digest}","prefix":"{prefix}","kind":"public","project_id":"{made.project.id}","created_at":"2026"}}'
-    )
+    value = f'{{"hash":"{digest}","prefix":"{prefix}","kind":"public","project_id":"{made.project.id}","created_at":"2026"}}'
     log.publish(Topic.CONTROL, f"key/{digest}", value.encode())
 
 

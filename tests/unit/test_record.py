@@ -26,7 +26,10 @@ def test_lines_come_back_in_order_with_their_index() -> None:
 def test_every_line_is_told_its_place_in_the_log() -> None:
     lines = positioned(unpack(pack([LINE, LINE], derived=False, accepted_ms=5)), 3, 77).split(b"\n")
     found = [json.loads(line) for line in lines]
-    assert [(line["log_partition"], line["log_offset"], line["log_index"]) for line in found] == [(3, 77, 0), (3, 77, 1)]
+    assert [(line["log_partition"], line["log_offset"], line["log_index"]) for line in found] == [
+        (3, 77, 0),
+        (3, 77, 1),
+    ]
     assert [line["name"] for line in found] == ["sign\nup"] * 2
 
 

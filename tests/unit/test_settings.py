@@ -1,5 +1,6 @@
 """Settings: where they come from, and what is said of wrong ones."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,6 @@ from penstock.settings import CONFIG_VARIABLE, PREFIX, ClickHouse, Ingest, Setti
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """None of this machine's settings counts here."""
-    import os
-
     for name in list(os.environ):
         if name.upper().startswith(PREFIX):
             monkeypatch.delenv(name)
@@ -87,7 +86,19 @@ def test_every_wrong_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    "name", ["KAFKA", "KAFKA__", "KAFKA__PARTITIONS__X", "DATADIR", "KAFKA_PARTITIONS", "TESTING", "TEST", "CONFIG__X", "CONFIG_", ""]
+    "name",
+    [
+        "KAFKA",
+        "KAFKA__",
+        "KAFKA__PARTITIONS__X",
+        "DATADIR",
+        "KAFKA_PARTITIONS",
+        "TESTING",
+        "TEST",
+        "CONFIG__X",
+        "CONFIG_",
+        "",
+    ],
 )
 def test_a_variable_that_is_no_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     given(monkeypatch, **{name: "{}"})
@@ -98,11 +109,13 @@ def test_the_case_of_a_name_does_not_count(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("penstock_kafka__partitions", "3")
     assert load().kafka.partitions == 3
     monkeypatch.setenv("penstock_kafka__partition", "3")
-    assert complaints() == ["penstock_kafka__partition: no such setting"]
+    assert complaints() == ["PENSTOCK_KAFKA__PARTITION: no such setting"]
 
 
 @pytest.mark.parametrize("name", ["TEST_CLICKHOUSE_URL", "TESTS_X"])
-def test_the_variables_of_the_test_suite_are_no_settings_and_no_fault(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_the_variables_of_the_test_suite_are_no_settings_and_no_fault(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     given(monkeypatch, **{name: "http://127.0.0.1"})
     assert load() == Settings()
 
@@ -123,7 +136,9 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_file_sets_them_and_the_environment_goes_before_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file.write_text('data_dir = "/from/file"\n[kafka]\npartitions = 12\nlinger_ms = 9\n[query]\ncors_origins = ["https://é.example"]\n')
+    file.write_text(
+        'data_dir = "/from/file"\n[kafka]\npartitions = 12\nlinger_ms = 9\n[query]\ncors_origins = ["https://é.example"]\n'
+    )
     given(monkeypatch, KAFKA__LINGER_MS="1")
     settings = load()
     assert settings.data_dir == Path("/from/file")
@@ -131,7 +146,9 @@ def test_a_file_sets_them_and_the_environment_goes_before_it(file: Path, monkeyp
     assert settings.query.cors_origins == ["https://é.example"]
 
 
-def test_every_wrong_setting_of_file_and_environment_is_named_at_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_wrong_setting_of_file_and_environment_is_named_at_once(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file.write_text("nonsense = 1\nlog = 5\n[kafka]\npartitions = 'many'\nunknown = 1\n")
     given(monkeypatch, INGEST__MAX_BATCH_EVENTS="none")
     assert [line.partition(":")[0].removeprefix(PREFIX) for line in complaints()] == [

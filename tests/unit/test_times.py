@@ -34,7 +34,9 @@ def test_without_a_zone_a_text_is_utc_and_without_a_time_the_days_start() -> Non
     assert parse_iso("2026-11-23") == parse_iso("2026-11-23T00:00:00Z")
 
 
-@pytest.mark.parametrize("text", ["", "2026", "20261123", "2026-11-23T", "2026-11-31", "٢٠٢٦-11-23", "2026-11-23T07:00:00Z\n"])
+@pytest.mark.parametrize(
+    "text", ["", "2026", "20261123", "2026-11-23T", "2026-11-31", "٢٠٢٦-11-23", "2026-11-23T07:00:00Z\n"]
+)
 def test_what_is_no_date_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_iso(text)

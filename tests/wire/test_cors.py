@@ -29,7 +29,11 @@ async def test_a_preflight_of_the_track_routes_is_answered_for_any_origin_withou
     assert response.content == b""
     assert response.headers["access-control-allow-origin"] == "*"
     assert listed(response.headers["access-control-allow-methods"]) == {"post", "options"}
-    assert listed(response.headers["access-control-allow-headers"]) == {"authorization", "content-type", "idempotency-key"}
+    assert listed(response.headers["access-control-allow-headers"]) == {
+        "authorization",
+        "content-type",
+        "idempotency-key",
+    }
     assert int(response.headers["access-control-max-age"]) > 0
     assert response.headers["x-request-id"]
 

@@ -95,7 +95,10 @@ async def test_errors_of_the_framework_and_of_ours_in_its_routes_have_the_same_s
 
     transport = httpx.ASGITransport(install(app, Metrics()))
     async with httpx.AsyncClient(transport=transport, base_url="http://penstock") as client:
-        assert problems_of(await client.get("/numbers/x?limit=y")) == [("number", "invalid_type"), ("limit", "invalid_type")]
+        assert problems_of(await client.get("/numbers/x?limit=y")) == [
+            ("number", "invalid_type"),
+            ("limit", "invalid_type"),
+        ]
         error_of(await client.get("/numbers/404?limit=1"), 404, "RESOURCE_NOT_FOUND")
         error_of(await client.get("/numbers/500?limit=1"), 500, "INTERNAL_SERVER_ERROR")
         assert (await client.get("/numbers/1?limit=1")).json() == 2
@@ -147,7 +150,9 @@ async def test_an_inbound_request_id_of_up_to_128_printable_characters_is_kept(a
             assert response.json()["error"]["requestId"] == inbound
 
 
-@pytest.mark.parametrize("inbound", [b"", b"x" * 129, b"a\x00b", b"a\tb", b"a\x7f", "é".encode(), b"\xff", b"a\r\nb: c"])
+@pytest.mark.parametrize(
+    "inbound", [b"", b"x" * 129, b"a\x00b", b"a\tb", b"a\x7f", "é".encode(), b"\xff", b"a\r\nb: c"]
+)
 async def test_any_other_inbound_request_id_is_replaced(api: Api, inbound: bytes) -> None:
     response = await api.client.get("/v1/track", headers={"X-Request-ID": inbound})
     fresh = response.headers["x-request-id"]
@@ -211,7 +216,8 @@ ENCODINGS = pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 
 @pytest.mark.parametrize("path", ["/v1/track", "/v1/track/batch"])
 @pytest.mark.parametrize(
-    "kind", ["application/json", "application/json; charset=utf-8", 'APPLICATION/JSON;charset="UTF-8"', "application/json;v=1"]
+    "kind",
+    ["application/json", "application/json; charset=utf-8", 'APPLICATION/JSON;charset="UTF-8"', "application/json;v=1"],
 )
 async def test_json_in_utf_8_is_taken(api: Api, path: str, kind: str) -> None:
     body = EVENT if path == "/v1/track" else [EVENT]
@@ -281,7 +287,11 @@ async def test_another_encoding_is_415_and_names_what_is_taken(api: Api, encodin
 @ENCODINGS
 @pytest.mark.parametrize("damage", ["cut", "empty", "plain", "garbage behind", "second cut", "flipped"])
 async def test_a_damaged_compressed_body_is_400(api: Api, encoding: str, damage: str) -> None:
-    good = zstandard.ZstdCompressor(write_checksum=True).compress(padded(500)) if encoding == "zstd" else gzip.compress(padded(500))
+    good = (
+        zstandard.ZstdCompressor(write_checksum=True).compress(padded(500))
+        if encoding == "zstd"
+        else gzip.compress(padded(500))
+    )
     body = {
         "cut": good[:-3],
         "empty": b"",
@@ -435,7 +445,7 @@ STORED_EXACTLY = [
     b'"\\u0000"',
     b'{"\\u0000":"\\u0000"}',
     b'"\\ud83d\\ude00"',
-    "\"\U0001f600 ' \\\" \\\\ \\/ \\b\\f\\n\\r\\t é \u2028 \ufeff \x7f\"".encode(),
+    '"\U0001f600 \' \\" \\\\ \\/ \\b\\f\\n\\r\\t é \u2028 \ufeff \x7f"'.encode(),
     b'{"__proto__":{"x":1},"constructor":null}',
     b"[" * 64 + b"]" * 64,
     b'{"a":' * 64 + b"1" + b"}" * 64,
@@ -490,7 +500,9 @@ async def test_nesting_that_exhausts_the_stack_is_400(api: Api, opening: bytes) 
 @pytest.mark.parametrize("locale", [b"5", b"true", b"{}", b"[]", b'{"value":"de","persistent":false}'])
 @pytest.mark.parametrize("key", [b'"locale"', b'"loc\\u0061le"'])
 async def test_a_locale_that_is_no_string_is_422_on_data_locale(api: Api, locale: bytes, key: bytes) -> None:
-    assert problems_of(await api.track(event_with(b"{" + key + b":" + locale + b"}"))) == [("data.locale", "invalid_type")]
+    assert problems_of(await api.track(event_with(b"{" + key + b":" + locale + b"}"))) == [
+        ("data.locale", "invalid_type")
+    ]
 
 
 NOT_JSON = [
@@ -571,7 +583,9 @@ async def test_what_is_not_json_in_utf_8_is_400(api: Api, body: bytes) -> None:
     assert api.stored() == []
 
 
-@pytest.mark.parametrize("body", [b"null", b"true", b"5", b'"text"', b"[]", b'[{"event":"a","email":"a@b.co"}]', b"1e999"])
+@pytest.mark.parametrize(
+    "body", [b"null", b"true", b"5", b'"text"', b"[]", b'[{"event":"a","email":"a@b.co"}]', b"1e999"]
+)
 async def test_json_that_is_no_object_is_422_on_the_body(api: Api, body: bytes) -> None:
     assert problems_of(await api.track(body)) == [("body", "invalid_type")]
 

@@ -40,7 +40,18 @@ async def test_keys_have_a_prefix_and_at_least_32_random_url_safe_characters(api
 @PATHS
 @pytest.mark.parametrize(
     "header",
-    [None, "", " ", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Token {key}", "{key}", "Bearer {key} {key}", "Bearer{key}"],
+    [
+        None,
+        "",
+        " ",
+        "Bearer",
+        "Bearer ",
+        "Basic dXNlcjpwYXNz",
+        "Token {key}",
+        "{key}",
+        "Bearer {key} {key}",
+        "Bearer{key}",
+    ],
 )
 async def test_a_missing_or_malformed_header_is_401_missing_auth(api: Api, path: str, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header.format(key=api.project.public.text)}

@@ -83,7 +83,9 @@ async def test_x_position_is_url_safe_and_says_where_the_event_is(api: Api) -> N
         token = response.headers["x-position"]
         assert token.replace("-", "").replace("_", "").isalnum()
         [(partition, offset)] = from_token(token).items()
-        [found] = [record for record in stored_records(api.log) if (record.partition, record.offset) == (partition, offset)]
+        [found] = [
+            record for record in stored_records(api.log) if (record.partition, record.offset) == (partition, offset)
+        ]
         assert response.json()["event"] in [event.id for event in events_of(found)]
 
 
@@ -233,7 +235,9 @@ async def test_without_a_key_the_event_id_is_a_new_uuid_v7_of_the_time_of_receip
 async def test_a_retry_with_the_same_key_answers_the_same_event_and_contact(api: Api) -> None:
     first = await api.tracked(headers=keyed("order-5"))
     api.clock.ms += 86_400_000
-    again = await api.tracked({**EVENT, "event": "other", "data": [1], "email": "ADA@example.com"}, headers=keyed("order-5"))
+    again = await api.tracked(
+        {**EVENT, "event": "other", "data": [1], "email": "ADA@example.com"}, headers=keyed("order-5")
+    )
 
     assert (again["event"], again["contact"]) == (first["event"], first["contact"])
     assert UUID(first["event"]).version == 5
@@ -294,7 +298,9 @@ async def test_without_a_timestamp_the_event_happened_at_the_time_of_receipt(api
 
 
 async def test_a_timestamp_sets_when_the_event_happened_and_the_receipt_is_kept(api: Api) -> None:
-    assert (await api.tracked({**EVENT, "timestamp": "2020-02-29T12:00:00Z"}))["timestamp"] == "2020-02-29T12:00:00.000Z"
+    assert (await api.tracked({**EVENT, "timestamp": "2020-02-29T12:00:00Z"}))[
+        "timestamp"
+    ] == "2020-02-29T12:00:00.000Z"
     assert (api.last().occurred_at, api.last().received_at) == ("2020-02-29T12:00:00.000Z", NOW)
 
 
@@ -346,7 +352,8 @@ async def test_a_timestamp_that_is_no_string_is_422(api: Api, sent: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("ahead_ms", "accepted"), [(4 * MINUTE + 59_000, True), (5 * MINUTE, True), (5 * MINUTE + 1, False), (5 * MINUTE + 1_000, False)]
+    ("ahead_ms", "accepted"),
+    [(4 * MINUTE + 59_000, True), (5 * MINUTE, True), (5 * MINUTE + 1, False), (5 * MINUTE + 1_000, False)],
 )
 async def test_more_than_5_minutes_ahead_is_422(api: Api, ahead_ms: int, accepted: bool) -> None:
     sent = to_wire(NOW_MS + ahead_ms)
@@ -357,7 +364,9 @@ async def test_more_than_5_minutes_ahead_is_422(api: Api, ahead_ms: int, accepte
         assert problems_of(response) == [("timestamp", "too_big")]
 
 
-@pytest.mark.parametrize("sent", ["1969-12-31T23:59:59.999Z", "1900-01-01", "0001-01-01T00:00:00+14:00", "1970-01-01T00:00:00+00:01"])
+@pytest.mark.parametrize(
+    "sent", ["1969-12-31T23:59:59.999Z", "1900-01-01", "0001-01-01T00:00:00+14:00", "1970-01-01T00:00:00+00:01"]
+)
 async def test_before_1970_is_422(api: Api, sent: str) -> None:
     assert problems_of(await api.track({**EVENT, "timestamp": sent})) == [("timestamp", "too_small")]
 

@@ -46,7 +46,9 @@ async def test_an_array_and_an_object_with_events_mean_the_same(api: Api, member
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n", "\r\n \t\r\n"])
 @pytest.mark.parametrize("last", ["", "end"])
-@pytest.mark.parametrize("kind", ["application/x-ndjson", "application/x-ndjson; charset=utf-8", "Application/X-NDJSON"])
+@pytest.mark.parametrize(
+    "kind", ["application/x-ndjson", "application/x-ndjson; charset=utf-8", "Application/X-NDJSON"]
+)
 async def test_ndjson_is_one_event_a_line_whatever_ends_the_lines(api: Api, end: str, last: str, kind: str) -> None:
     body = end.join(json.dumps(item) for item in named("a", "b", "c")) + (end if last else "")
     answer = await api.batched(body.encode(), headers={"Content-Type": kind})
@@ -98,7 +100,9 @@ async def test_a_body_that_is_no_json_is_the_requests_error(api: Api, body: byte
     error_of(await api.batch(body), 400, "BAD_REQUEST")
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-ndjson+json", "application/x-www-form-urlencoded", "text/csv"])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-ndjson+json", "application/x-www-form-urlencoded", "text/csv"]
+)
 async def test_another_content_type_is_415(api: Api, kind: str) -> None:
     error_of(await api.batch(named("a"), headers={"Content-Type": kind}), 415, "UNSUPPORTED_MEDIA_TYPE")
 
@@ -125,7 +129,14 @@ async def test_the_answer_counts_and_has_one_result_per_item_in_order(api: Api) 
 
 
 async def test_a_rejected_item_has_the_error_that_it_would_have_alone(api: Api) -> None:
-    for item in (BAD, named("email.sent")[0], {**EVENT, "data": {"locale": 1}}, {}, 5, {**EVENT, "timestamp": "2030-01-01"}):
+    for item in (
+        BAD,
+        named("email.sent")[0],
+        {**EVENT, "data": {"locale": 1}},
+        {},
+        5,
+        {**EVENT, "timestamp": "2030-01-01"},
+    ):
         alone = error_of(await api.track(item), 422, "VALIDATION_ERROR")
         [result] = (await api.batched([item]))["results"]
         assert result == {"error": {name: value for name, value in alone.items() if name != "requestId"}}

@@ -1,0 +1,585 @@
+"""The writer on real tables: exactly once, whatever happens between two statements."""
+
+import itertools
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from consumers.batch import LogGap
+from consumers.loop import WriterLoop
+from consumers.pipeline import Pipeline, Stopped
+from consumers.sink import LogEnds, Sink
+from penstock.clickhouse import Tables
+from penstock.clickhouse.gateway import ClientTables
+from penstock.clickhouse.migrate import migrate
+from penstock.clickhouse.progress import read_progress
+from penstock.errors import StartError, TablesRefused, TablesUnavailable, WriterFenced
+from penstock.eventlog import StoredRecord
+from penstock.eventlog.sqlite import SqliteLog
+from penstock.settings import Writer
+from penstock.telemetry import Metrics
+from schemas.event import Event
+from schemas.record import FORMAT
+from schemas.topics import Topic
+from tests.support.clickhouse_server import BridgeServer
+from tests.support.faults import Crash, FaultyTables
+from tests.support.fixtures import drop, event, server_tables
+from tests.support.records import record, stored
+from tests.support.services import wait_until
+from tests.support.stored import PROJECTIONS, doubles, projected
+
+
+class StepClock:
+    """A clock that moves with every look."""
+
+    def __init__(self) -> None:
+        self._now_ms = 1_795_417_200_000
+
+    def now_ms(self) -> int:
+        self._now_ms += 1
+        return self._now_ms
+
+
+class World:
+    """A log of some partitions, the tables, and what must be in them."""
+
+    def __init__(self, tables: Tables, directory: Path, partitions: int = 2) -> None:
+        self.tables = tables
+        self.log = SqliteLog(directory)
+        self.log.open()
+        self.records: dict[int, list[StoredRecord]] = {number: [] for number in range(partitions)}
+        self.first_copies: dict[int, set[str]] = {number: set() for number in range(partitions)}
+        self.expected = 0
+        self.expected_derived = 0
+        self._owners = itertools.count()
+
+    def add(self, partition: int, events: list[Event]) -> None:
+        """Appends a record; what of it counts is known from the order in the log."""
+        self.records[partition].append(record(len(self.records[partition]), events, partition))
+        for one in events:
+            if one.derived:
+                if one.id in self.first_copies[partition]:
+                    continue
+                self.first_copies[partition].add(one.id)
+                self.expected_derived += 1
+            self.expected += 1
+
+    def add_raw(self, partition: int, value: bytes | None) -> None:
+        """Appends a record of any bytes."""
+        self.records[partition].append(stored(value, len(self.records[partition]), partition))
+
+    def grow(self) -> None:
+        """Some records in every partition, with second copies in one record, in one batch and of earlier ones."""
+        for partition, known in self.first_copies.items():
+            old = sorted(known)[:1]
+            new = str(uuid.uuid4())
+            self.add(partition, [event(), event(event_id=new, derived=True), event(event_id=new, derived=True)])
+            self.add(partition, [event(event_id=id_, derived=True) for id_ in [*old, new]] + [event()])
+            self.add(partition, [event() for _ in range(4)])
+            self.add(partition, [event(event_id=new, derived=True)])
+
+    def pipeline(self, tables: Tables | None = None, max_rows: int = 50_000, max_share: float = 1) -> Pipeline:
+        """A new writer."""
+        return Pipeline(
+            Writer(max_rows=max_rows, max_dead_letter_share=max_share),
+            log=self.log,
+            tables=tables or self.tables,
+            clock=StepClock(),
+            metrics=Metrics(),
+            owner=f"owner {next(self._owners)}",
+        )
+
+    def ends(self) -> LogEnds:
+        return LogEnds({number: len(records) for number, records in self.records.items()}, 1_795_417_200_000)
+
+    def write(self, pipeline: Pipeline) -> None:
+        """Claims everything and writes what is left."""
+        starts = pipeline.claim(self.records)
+        self.deliver(pipeline, starts)
+
+    def deliver(self, pipeline: Pipeline, starts: dict[int, int]) -> None:
+        wanted = [one for number, start in starts.items() for one in self.records[number][start:]]
+        pipeline.write(wanted, self.ends())
+
+    def check(self, case: object = "") -> None:
+        """Every event is in every table once."""
+        found = projected(self.tables, derived=True)
+        assert found == {**dict.fromkeys(PROJECTIONS, self.expected), "derived_ids": self.expected_derived}, case
+        assert doubles(self.tables) == 0, case
+        assert read_progress(self.tables) == {} or self.is_complete(), case
+
+    def is_complete(self) -> bool:
+        progress = read_progress(self.tables)
+        return all(
+            progress[number].stored_through == len(records) - 1 and progress[number].pending is None
+            for number, records in self.records.items()
+            if records
+        )
+
+    def letters(self) -> list[dict[str, Any]]:
+        """The dead letters, as they were published."""
+        tail = self.log.tail(Topic.DEAD_LETTER, {0: 0})
+        try:
+            records = tail.poll(timeout_seconds=0, max_bytes=1 << 20)
+        finally:
+            tail.close()
+        return [{"key": one.key, **msgspec.json.decode(one.value or b"{}")} for one in records]
+
+
+@pytest.fixture
+def world(tables: ClientTables, tmp_path: Path) -> Iterator[World]:
+    migrate(tables)
+    made = World(tables, tmp_path)
+    yield made
+    made.log.close()
+
+
+def statements_of_a_write(world: World, max_rows: int) -> list[str]:
+    """What a writer does with the tables, when nothing goes wrong."""
+    world.grow()
+    watched = FaultyTables(world.tables)
+    world.write(world.pipeline(watched, max_rows))
+    world.check()
+    return watched.statements
+
+
+# --- crashes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("first_rows", "second_rows"), [(3, 50_000), (50_000, 1)])
+def test_a_crash_at_any_statement_loses_nothing_and_doubles_nothing(
+    world: World, first_rows: int, second_rows: int
+) -> None:
+    statements = statements_of_a_write(world, first_rows)
+    assert "insert events" in statements
+    assert "insert writer_progress" in statements
+    for at, after in itertools.product(range(min(len(statements), 14)), (False, True)):
+        world.grow()
+        with pytest.raises(Crash):
+            world.write(world.pipeline(FaultyTables(world.tables, at=at, after=after), first_rows))
+        world.write(world.pipeline(max_rows=second_rows))
+        world.check((at, after, statements[at]))
+
+
+def test_an_answer_that_is_lost_at_any_statement_changes_nothing(world: World) -> None:
+    statements = statements_of_a_write(world, 50_000)
+    for at in range(len(statements)):
+        world.grow()
+        faulty = FaultyTables(world.tables, at=at, after=True, error=lambda: TablesUnavailable("lost"))
+        world.write(world.pipeline(faulty))
+        world.check((at, statements[at]))
+
+
+def test_a_writer_that_crashes_again_and_again_gets_there(world: World) -> None:
+    for _ in range(3):
+        world.grow()
+    for at in range(12):
+        try:
+            world.write(world.pipeline(FaultyTables(world.tables, at=at, after=at % 2 == 0), max_rows=2 + at))
+        except Crash:
+            continue
+    world.write(world.pipeline())
+    world.check()
+
+
+def test_a_pending_range_is_written_before_anything_else_even_if_it_arrives_in_pieces(world: World) -> None:
+    world.grow()
+    with pytest.raises(Crash):
+        world.write(world.pipeline(FaultyTables(world.tables, at=inserts_events(world), after=True)))
+    world.grow()
+    pipeline = world.pipeline(max_rows=1)
+    starts = pipeline.claim(world.records)
+    for offset in range(8):
+        pipeline.write([records[offset] for records in world.records.values()], world.ends())
+    assert starts == {0: 0, 1: 0}
+    world.check()
+
+
+def inserts_events(world: World) -> int:
+    """Which statement of the next write is the first insert: claim (3), announce (2), the look for derived ids (1)."""
+    del world
+    return 6
+
+
+# --- fencing ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stale_writer_is_fenced_and_stores_nothing(world: World) -> None:
+    world.grow()
+    stale = world.pipeline()
+    starts = stale.claim(world.records)
+    newcomer = world.pipeline(max_rows=3)
+    world.write(newcomer)
+    world.grow()
+    with pytest.raises(WriterFenced):
+        world.deliver(stale, starts)
+    assert stale.stored_through() == {}
+    world.deliver(newcomer, {0: 4, 1: 4})
+    world.check()
+
+
+@pytest.mark.parametrize("paused_before", ["insert events", "insert writer_progress", "select"])
+def test_a_writer_that_pauses_anywhere_while_another_takes_over(world: World, paused_before: str) -> None:
+    """The newcomer runs in the middle of the old writer's batch, at every statement of the kind."""
+    for occurrence in range(4):
+        world.grow()
+        seen = itertools.count()
+
+        def take_over(what: str, seen: Iterator[int] = seen, occurrence: int = occurrence) -> None:
+            if what == paused_before and next(seen) == occurrence:
+                world.write(world.pipeline(max_rows=2))
+
+        stale = world.pipeline(FaultyTables(world.tables, before=take_over))
+        try:
+            world.write(stale)
+        except WriterFenced:
+            pass
+        world.write(world.pipeline(max_rows=3))
+        world.check((paused_before, occurrence))
+
+
+def test_of_two_that_claim_at_the_same_moment_one_is_fenced(world: World) -> None:
+    """Both have read the same highest epoch before either claims."""
+    for first_rows, second_rows in ((50_000, 3), (3, 50_000), (2, 2)):
+        world.grow()
+        first = world.pipeline(max_rows=first_rows)
+        claimed: list[dict[int, int]] = []
+
+        def claim_too(what: str, claimed: list[dict[int, int]] = claimed, first: Pipeline = first) -> None:
+            if what == "insert writer_claims" and not claimed:
+                claimed.append(first.claim(world.records))
+
+        second = world.pipeline(FaultyTables(world.tables, before=claim_too), max_rows=second_rows)
+        starts = second.claim(world.records)
+        fenced = 0
+        for pipeline, its_starts in ((first, claimed[0]), (second, starts)):
+            try:
+                world.deliver(pipeline, its_starts)
+            except WriterFenced:
+                fenced += 1
+        assert fenced == 1
+        world.check()
+
+
+def test_a_late_statement_of_before_does_not_undo_a_later_one(world: World) -> None:
+    """A heartbeat whose answer was lost arrives after the range was announced."""
+    late: list[tuple[str, bytes]] = []
+
+    class Delays(FaultyTables):
+        def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
+            if table == "writer_progress" and not late:
+                late.append((table, lines))
+                raise TablesUnavailable("lost")
+            if table == "events":
+                world.tables.insert(*late[0])
+                world.tables.insert(table, lines, token=token)
+                raise Crash
+            super().insert(table, lines, token=token)
+
+    world.grow()
+    pipeline = world.pipeline(Delays(world.tables))
+    starts = pipeline.claim(world.records)
+    pipeline.heartbeat(world.ends())
+    with pytest.raises(Crash):
+        world.deliver(pipeline, starts)
+    world.write(world.pipeline(max_rows=1))
+    world.check()
+
+
+# --- derived ids ------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_copy_counts_wherever_the_others_are(world: World) -> None:
+    """In one record, in one batch, in another batch, and for a writer that knows nothing of before."""
+    one = event(derived=True)
+    world.add(0, [one, one])
+    world.add(0, [one])
+    world.write(world.pipeline())
+    world.check("one batch")
+    world.add(0, [one])
+    world.add(0, [event(), one, event()])
+    world.write(world.pipeline(max_rows=1))
+    world.check("later")
+    assert world.expected == 3
+
+
+def test_the_first_copy_wins_with_its_own_data(world: World) -> None:
+    id_ = str(uuid.uuid4())
+    for name in ("first", "second"):
+        world.add(0, [event(name=name, event_id=id_, derived=True)])
+        world.write(world.pipeline())
+    assert world.tables.select("SELECT name FROM events") == [["first"]]
+
+
+def test_a_copy_after_the_event_was_deleted_does_not_bring_it_back(world: World) -> None:
+    one = event(derived=True)
+    world.add(0, [one])
+    world.write(world.pipeline())
+    world.tables.execute("DELETE FROM events WHERE 1")
+    world.add(0, [one])
+    world.write(world.pipeline())
+    assert world.tables.select("SELECT count() FROM events") in ([[0]], [["0"]])
+
+
+def test_a_replay_keeps_its_own_first_copies(world: World) -> None:
+    """The tables are new, the log is old: as after `penstock rebuild`."""
+    one = event(derived=True)
+    for _ in range(3):
+        world.add(0, [one, event()])
+    for max_rows in (1, 50_000):
+        world.write(world.pipeline(max_rows=max_rows))
+        world.check()
+        for table in (*PROJECTIONS, "derived_ids", "writer_progress", "writer_claims"):
+            world.tables.execute(f"TRUNCATE TABLE {table}")
+
+
+def test_more_derived_ids_than_one_lookup_holds(world: World) -> None:
+    many = [event(derived=True) for _ in range(10_500)]
+    world.add(0, many)
+    world.write(world.pipeline())
+    world.add(0, [*many[::7], event()])
+    world.write(world.pipeline())
+    world.check()
+
+
+def test_events_that_are_not_derived_are_looked_up_by_nobody(world: World) -> None:
+    world.add(0, [event()])
+    watched = FaultyTables(world.tables)
+    pipeline = world.pipeline(watched)
+    starts = pipeline.claim(world.records)
+    before = len(watched.statements)
+    world.deliver(pipeline, starts)
+    assert watched.statements[before:] == [
+        "insert writer_progress",
+        "select",
+        "insert events",
+        "insert writer_progress",
+    ]
+
+
+# --- poison -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_read_is_set_aside_and_the_rest_goes_on(world: World) -> None:
+    good = record(0, 1).value or b""
+    poison = [b"no record", good[:-3] + b'x"}', b"", None]
+    world.add(0, [event()])
+    for value in poison:
+        world.add_raw(0, value)
+        world.add(0, [event(), event()])
+    world.write(world.pipeline())
+    world.check()
+    letters = world.letters()
+    assert [(one["topic"], one["partition"], one["offset"], one["index"]) for one in letters] == [
+        ("events", 0, 1 + 2 * number, None) for number in range(4)
+    ]
+    assert [decoded(one) for one in letters] == [value or b"" for value in poison]
+    assert "checksum" in letters[1]["reason"]
+    world.write(world.pipeline())
+    assert len(world.letters()) == 4
+
+
+def decoded(letter: dict[str, Any]) -> bytes:
+    from base64 import b64decode
+
+    return b64decode(letter["value"])
+
+
+def test_an_event_that_the_tables_refuse_is_set_aside_and_the_rest_of_its_record_goes_on(world: World) -> None:
+    bad = event(occurred_at="yesterday")
+    world.add(0, [event() for _ in range(40)])
+    world.records[0].append(record(1, [event(), bad, event()]))
+    world.expected += 2
+    world.add(0, [event() for _ in range(40)])
+    world.write(world.pipeline())
+    world.check()
+    letter = world.letters()[0]
+    assert (letter["key"], letter["offset"], letter["index"]) == ("events/0/1/1", 1, 1)
+    assert "ClickHouse code" in letter["reason"]
+    original = msgspec.json.decode(decoded(letter))
+    assert original.pop("log_index") == 1
+    assert original == msgspec.json.decode(msgspec.json.encode(bad))
+
+
+def test_a_refused_event_is_set_aside_once_whatever_crashes(world: World) -> None:
+    for at, after in itertools.product(range(5, 14), (False, True)):
+        offset = len(world.records[0])
+        world.records[0].append(record(offset, [event(), event(occurred_at="yesterday"), event()]))
+        world.expected += 2
+        try:
+            world.write(world.pipeline(FaultyTables(world.tables, at=at, after=after)))
+        except Crash:
+            world.write(world.pipeline(max_rows=1))
+        world.check((at, after))
+        assert {one["offset"] for one in world.letters()} == set(range(offset + 1))
+
+
+def test_a_copy_counts_where_the_first_one_was_refused(world: World) -> None:
+    """In one batch as in two: or a rebuild would come to another result."""
+    id_ = str(uuid.uuid4())
+    bad, good = event(event_id=id_, derived=True, occurred_at="yesterday"), event(event_id=id_, derived=True)
+    world.records[0] += [record(0, [bad]), record(1, [good]), record(2, [good])]
+    world.expected = world.expected_derived = 1
+    world.write(world.pipeline())
+    world.check()
+
+
+def test_a_newer_format_stops_the_writer_before_it_stores_anything(world: World) -> None:
+    from schemas.record import UnknownFormat
+
+    world.add(0, [event()])
+    newer = (record(1, 1).value or b"").replace(b'"format":%d' % FORMAT, b'"format":%d' % (FORMAT + 1), 1)
+    world.add_raw(0, newer)
+    with pytest.raises(UnknownFormat):
+        world.write(world.pipeline())
+    assert world.letters() == []
+    world.records[0][1] = record(1, 1)
+    world.expected += 1
+    world.write(world.pipeline())
+    world.check()
+
+
+def test_too_many_dead_letters_stop_the_writer_and_the_rest_is_not_set_aside(world: World) -> None:
+    for _ in range(60):
+        world.add_raw(0, b"nonsense")
+    with pytest.raises(StartError, match="penstock dead-letters list"):
+        world.write(world.pipeline(max_rows=5, max_share=0.5))
+    assert len(world.letters()) < 30
+    world.write(world.pipeline())
+    assert {one["offset"] for one in world.letters()} == set(range(60))
+
+
+def test_a_refusal_that_is_no_events_fault_stops_the_writer(world: World) -> None:
+    world.add(0, [event()])
+
+    class Refuses(FaultyTables):
+        def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
+            if table == "events":
+                raise TablesRefused("a view is wrong", 47)
+            super().insert(table, lines, token=token)
+
+    with pytest.raises(TablesRefused):
+        world.write(world.pipeline(Refuses(world.tables)))
+    assert world.letters() == []
+
+
+# --- delivery ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_gap_is_said_and_what_came_before_it_is_stored(world: World) -> None:
+    for _ in range(4):
+        world.add(0, [event()])
+    pipeline = world.pipeline()
+    pipeline.claim([0])
+    with pytest.raises(LogGap):
+        pipeline.write([world.records[0][index] for index in (0, 1, 3)], world.ends())
+    assert pipeline.stored_through() == {0: 1}
+    pipeline.write(world.records[0], world.ends())
+    world.check()
+
+
+def test_a_log_that_is_shorter_than_what_is_stored_stops_the_writer(world: World) -> None:
+    """It was made anew beside old tables: its events would be taken for ones that are stored already."""
+    world.grow()
+    world.write(world.pipeline())
+    pipeline = world.pipeline()
+    pipeline.claim(world.records)
+    pipeline.heartbeat(LogEnds({0: 1, 1: 4}, 0))  # a new leader of a partition may say so for a moment
+    pipeline.heartbeat(world.ends())
+    with pytest.raises(StartError, match="new tables"):
+        for _ in range(5):
+            pipeline.write([], LogEnds({0: 1, 1: 4}, 0))
+
+
+def test_a_stop_ends_the_wait_for_the_tables(world: World) -> None:
+    world.grow()
+
+    class Away(FaultyTables):
+        def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
+            if table == "events":
+                raise TablesUnavailable("away")
+            super().insert(table, lines, token=token)
+
+    pipeline = world.pipeline(Away(world.tables))
+    ended: list[BaseException] = []
+    thread = threading.Thread(target=lambda: ended.append(raised(lambda: world.write(pipeline))))
+    thread.start()
+    time.sleep(0.5)
+    pipeline.stop()
+    thread.join(5)
+    assert isinstance(ended[0], Stopped)
+    world.write(world.pipeline(max_rows=1))
+    world.check()
+
+
+def raised(call: Callable[[], None]) -> BaseException:
+    try:
+        call()
+    except BaseException as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def test_the_progress_says_what_is_stored_and_whether_anything_is_left(world: World) -> None:
+    world.grow()
+    sink = Sink(world.tables, "x")
+    sink.claim([0], 5)
+    sink.heartbeat(LogEnds({0: 4}, 1000), 1001)
+    assert [(one.stored_through, one.caught_up) for one in read_progress(world.tables).values()] == [(-1, False)]
+    world.write(world.pipeline())
+    assert all(one.caught_up for one in read_progress(world.tables).values())
+
+
+@pytest.mark.services
+def test_the_loop_waits_while_the_tables_are_away_and_catches_up(bridge: BridgeServer, tmp_path: Path) -> None:
+    import asyncio
+
+    from tests.support.fixtures import entries
+
+    tables = server_tables(bridge.url)
+    migrate(tables)
+
+    async def scenario() -> None:
+        log = SqliteLog(tmp_path, partitions=2)
+        await log.start()
+        failures: list[Exception] = []
+        settings = Writer(heartbeat_seconds=0.2)
+        pipeline = Pipeline(settings, log=log, tables=tables, clock=StepClock(), metrics=Metrics(), owner="x")
+        loop = WriterLoop(settings, log=log, pipeline=pipeline, clock=StepClock(), on_failure=failures.append)
+        loop.start()
+        written = 0
+
+        async def append(count: int) -> None:
+            nonlocal written
+            for _ in range(count):
+                await log.append(entries(3, partitions=2), 1)
+                written += 3
+
+        def complete() -> bool:
+            return projected(tables) == dict.fromkeys(PROJECTIONS, written)
+
+        await append(20)
+        await asyncio.to_thread(wait_until, complete, 20, "the first events")
+        bridge.kill()
+        await append(50)
+        await asyncio.sleep(1)
+        await asyncio.to_thread(bridge.start)
+        await append(20)
+        await asyncio.to_thread(wait_until, complete, 20, "all events")
+        bridge.kill()
+        await append(5)
+        started = time.monotonic()
+        await asyncio.to_thread(loop.stop)
+        assert time.monotonic() - started < 5
+        await asyncio.to_thread(bridge.start)
+        assert failures == []
+        await log.stop()
+
+    asyncio.run(asyncio.wait_for(scenario(), 100))
+    drop(tables)
