@@ -45,7 +45,8 @@ Answers 200 only after the event is durable in the log. Takes a public or a secr
 The body is JSON in UTF-8, 64 KiB at most when decompressed. Refused with 400 `BAD_REQUEST`: what is not JSON, as NaN,
 Infinity, a byte order mark, unescaped control characters, and text that is not Unicode: invalid UTF-8, lone surrogates
 (`\\ud800`). Kept exactly: the escape `\\u0000`, in the name too; numbers of any size; repeated keys in `data`. All
-other faults are answered together as 422 `VALIDATION_ERROR`; a body that is JSON but no object is one on the field `body`.
+other faults are answered together as 422 `VALIDATION_ERROR`; that a body is JSON but no object is one of the field
+`body`.
 """
 
 _BATCH = """

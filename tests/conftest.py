@@ -1,7 +1,7 @@
 """What all layers share: no test reaches beyond this machine, and coroutines run on asyncio."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
@@ -9,6 +9,9 @@ import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("penstock", deadline=None)  # a slow moment of the machine is no failure
+hypothesis.settings.register_profile(
+    "thorough", deadline=None, max_examples=2500
+)  # pytest --hypothesis-profile=thorough
 hypothesis.settings.load_profile("penstock")
 
 
@@ -18,7 +21,7 @@ def _is_local(address: Any) -> bool:
     try:
         return ip_address(address[0]).is_loopback
     except ValueError:
-        return address[0] == "localhost"
+        return bool(address[0] == "localhost")
 
 
 def _guarded(connect: Callable[[socket.socket, Any], Any]) -> Callable[[socket.socket, Any], Any]:
@@ -31,12 +34,11 @@ def _guarded(connect: Callable[[socket.socket, Any], Any]) -> Callable[[socket.s
 
 
 @pytest.fixture(autouse=True)
-def _only_this_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _only_this_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails a test that connects to another machine; one with the marker `services` may be told to use a server."""
     if request.node.get_closest_marker("services") is None:
         monkeypatch.setattr(socket.socket, "connect", _guarded(socket.socket.connect))
         monkeypatch.setattr(socket.socket, "connect_ex", _guarded(socket.socket.connect_ex))
-    yield
 
 
 @pytest.fixture(scope="session")

@@ -52,20 +52,25 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS events_by_contact_view TO events_by_conta
 SELECT project_id, contact_id, occurred_at, id, name, email_id, data
 FROM events;
 
--- One row per event: where the events of a name are. Serves the list by name, which then reads `events` by key.
+-- One row per event, with what the list shows: serves the list by name. For a rare name the same in `events` is a walk
+-- through the project (124 ms at 6 million events, 4 to 6 ms here).
 CREATE TABLE IF NOT EXISTS events_by_name
 (
     project_id UUID,
     name LowCardinality(String),
     occurred_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD),
-    id UUID
+    id UUID,
+    contact_id UUID,
+    email String CODEC(ZSTD),
+    email_id String CODEC(ZSTD),
+    data String CODEC(ZSTD)
 )
 ENGINE = MergeTree
 ORDER BY (project_id, name, occurred_at, toUInt128(id))
 SETTINGS non_replicated_deduplication_window = 10000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS events_by_name_view TO events_by_name AS
-SELECT project_id, name, occurred_at, id
+SELECT project_id, name, occurred_at, id, contact_id, email, email_id, data
 FROM events;
 
 -- Name frequency: one row per project and name (after merges). Counts are signed, so that a removal is a row as well.

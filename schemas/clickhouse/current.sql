@@ -83,7 +83,11 @@ CREATE TABLE events_by_name
     `project_id` UUID,
     `name` LowCardinality(String),
     `occurred_at` DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
-    `id` UUID
+    `id` UUID,
+    `contact_id` UUID,
+    `email` String CODEC(ZSTD(1)),
+    `email_id` String CODEC(ZSTD(1)),
+    `data` String CODEC(ZSTD(1))
 )
 ENGINE = MergeTree
 ORDER BY (project_id, name, occurred_at, toUInt128(id))
@@ -238,11 +242,19 @@ CREATE MATERIALIZED VIEW events_by_name_view TO events_by_name
     `project_id` UUID,
     `name` LowCardinality(String),
     `occurred_at` DateTime64(3, 'UTC'),
-    `id` UUID
+    `id` UUID,
+    `contact_id` UUID,
+    `email` String,
+    `email_id` String,
+    `data` String
 )
 AS SELECT
     project_id,
     name,
     occurred_at,
-    id
+    id,
+    contact_id,
+    email,
+    email_id,
+    data
 FROM events;

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+from contextlib import suppress
 from typing import Any
 
 import zstandard
@@ -56,15 +57,11 @@ def test_a_body_that_was_damaged_is_refused_or_the_same(body: bytes, encoding: b
     at = data.draw(st.integers(0, len(good) - 1))
     damaged = good[:at] + bytes([good[at] ^ data.draw(st.integers(1, 255))]) + good[at + 1 :]
     for sent in (damaged, good[:at]):
-        try:
+        with suppress(RequestError):
             assert read([sent], encoding) in (body, b"")  # a changed header may make it a frame that is skipped
-        except RequestError:
-            pass
 
 
 @given(st.binary(max_size=300), encodings)
 def test_any_bytes_are_decompressed_or_refused(body: bytes, encoding: bytes) -> None:
-    try:
+    with suppress(MalformedBody, PayloadTooLarge):
         read([body], encoding)
-    except (MalformedBody, PayloadTooLarge):
-        pass

@@ -78,8 +78,12 @@ class Api:
     ) -> httpx.Response:
         """One write with the project's public key; `body` as bytes, or as what becomes JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        given = {"Content-Type": "application/json", "Authorization": f"Bearer {key or self.project.public.text}"}
-        return await self.client.post(path, content=content, headers={**given, **(headers or {})})
+        given: dict[str, str | bytes] = {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {key or self.project.public.text}",
+            **(headers or {}),
+        }
+        return await self.client.post(path, content=content, headers=raw_headers(given))
 
     async def track(self, body: Any, **more: Any) -> httpx.Response:
         """`POST /v1/track`."""
@@ -110,6 +114,11 @@ class Api:
     def last(self) -> Event:
         """The one that was stored last."""
         return self.stored()[-1]
+
+
+def raw_headers(headers: Mapping[str, str | bytes]) -> dict[bytes, bytes]:
+    """The headers as bytes, which may be any."""
+    return {name.encode(): value if isinstance(value, bytes) else value.encode() for name, value in headers.items()}
 
 
 @asynccontextmanager

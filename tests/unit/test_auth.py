@@ -86,7 +86,8 @@ def test_an_unknown_key_is_invalid_once_all_are_read_and_may_be_good_before() ->
 
 def test_the_order_in_which_project_and_keys_arrive_does_not_matter() -> None:
     public, secret = new_key("public", PROJECT.id, AT), new_key("secret", PROJECT.id, AT)
-    for order in permutations((PROJECT, public.record, secret.record)):
+    subjects: list[Subject] = [PROJECT, public.record, secret.record]
+    for order in permutations(subjects):
         ring = ring_of(*order)
         assert is_good(ring, public)
         assert is_good(ring, secret, secret_only=True)

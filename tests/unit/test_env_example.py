@@ -10,7 +10,7 @@ from penstock.settings import CONFIG_VARIABLE, PREFIX, Settings, load, variables
 
 FILE = Path(__file__).parents[2] / ".env.example"
 LINES = FILE.read_text(encoding="utf-8").splitlines()
-FOUND = dict(match.groups() for line in LINES if (match := re.fullmatch(r"# (PENSTOCK_\w+)=(.*)", line)))
+FOUND = {match[1]: match[2] for line in LINES if (match := re.fullmatch(r"# (PENSTOCK_\w+)=(.*)", line))}
 
 
 def test_it_names_every_setting_and_nothing_else() -> None:

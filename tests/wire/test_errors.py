@@ -154,7 +154,7 @@ async def test_an_inbound_request_id_of_up_to_128_printable_characters_is_kept(a
     "inbound", [b"", b"x" * 129, b"a\x00b", b"a\tb", b"a\x7f", "é".encode(), b"\xff", b"a\r\nb: c"]
 )
 async def test_any_other_inbound_request_id_is_replaced(api: Api, inbound: bytes) -> None:
-    response = await api.client.get("/v1/track", headers={"X-Request-ID": inbound})
+    response = await api.client.get("/v1/track", headers={b"X-Request-ID": inbound})
     fresh = response.headers["x-request-id"]
     assert re.fullmatch(r"[0-9a-f]{24}", fresh)
     assert response.json()["error"]["requestId"] == fresh

@@ -73,7 +73,7 @@ async def test_the_scheme_is_case_insensitive_as_http_says(api: Api, scheme: str
 @PATHS
 @pytest.mark.parametrize("key", ["pk_unknown", "sk_" + "x" * 43, "nonsense", "ключ", "pk_\x01", "k" * 10_000])
 async def test_an_unknown_key_is_401_invalid_api_key(api: Api, path: str, key: str) -> None:
-    headers = {"Authorization": f"Bearer {key}".encode()}
+    headers = {b"Authorization": f"Bearer {key}".encode()}
     response = await api.client.post(path, json=body_for(path), headers=headers)
     error_of(response, 401, "INVALID_API_KEY")
     assert api.stored() == []

@@ -1,6 +1,5 @@
 """The routes of operation, the metrics, and the OpenAPI document of the ingest process."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +116,9 @@ async def test_a_request_that_failed_on_our_side_is_logged_with_its_id(api: Api)
 
 
 @pytest.fixture
-async def document(api: Api) -> AsyncIterator[dict[str, Any]]:
-    yield (await api.client.get("/openapi.json")).json()
+async def document(api: Api) -> dict[str, Any]:
+    found: dict[str, Any] = (await api.client.get("/openapi.json")).json()
+    return found
 
 
 def references(node: Any) -> set[str]:
