@@ -104,6 +104,7 @@ def configure_logging(settings: Log) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
-    logging.getLogger("kafka.cluster").setLevel(logging.CRITICAL)  # a missing topic, ten times a second; we say it once
+    for deafening in ("kafka.cluster", "kafka.net"):  # a missing topic or broker, ten times a second: we say it once
+        logging.getLogger(deafening).setLevel(logging.CRITICAL)
     for chatty in ("kafka", "aiokafka", "faust", "mode", "clickhouse_connect", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(settings.level.upper())))
