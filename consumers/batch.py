@@ -69,6 +69,11 @@ class PartitionBuffer:
     def __len__(self) -> int:
         return len(self._records)
 
+    @property
+    def next_offset(self) -> int:
+        """The offset of the record that is taken next."""
+        return self._next_offset
+
     def add(self, record: StoredRecord) -> None:
         """Takes the next record; one that was taken before is passed over.
 

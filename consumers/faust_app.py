@@ -1,18 +1,30 @@
 """Delivers Kafka's records to the pipeline, through faust-streaming. The only module that imports faust.
 
-faust joins the consumer group, keeps the partitions balanced between processes and fetches. Its `noack_take` hands
-over records without acknowledging them; that happens here, after they are in the tables. (Its plain `take` acknowledges
-what a handler that failed had not stored.) No exception leaves the agent's loop, as that would end the agent and leave
-the process idle: what the pipeline cannot retry ends the process.
+faust joins the consumer group, keeps the partitions balanced between processes and fetches. Its `noack_take` hands over
+records without acknowledging them; that happens here, after the pipeline had them. (Its plain `take` acknowledges what
+a handler that failed had not stored.) No exception leaves the agent's loop, as that would end the agent and leave the
+process idle: what the pipeline cannot retry ends the process.
 
-The offsets committed to Kafka are a hint where to begin; what counts is the writer's own mark in the tables. They are
-behind it, never ahead (unless somebody moved them, or the tables are new: then the stream is set back).
+What counts is the writer's own mark in the tables. Whenever partitions are given to this process, it claims them and
+sets the stream to the mark, so the offsets that are committed to Kafka only show others how far the group is: they may
+be behind (a crash), ahead (somebody moved them; the tables are new) or gone.
+
+faust is watched, since it has states in which it lives and does nothing: it crashes for itself when Kafka refuses a
+commit, stays in a rebalance, drops what it had fetched. Where the log has records that do not come, the stream is set
+back; where that does not help, or faust has crashed, the group is left and joined anew with a new faust.
+
+`stream_wait_empty` is off: a rebalance would wait, beyond the group's patience, for a batch that waits for ClickHouse.
+Instead the batch under way gets some seconds. If it needs more, the next owner fences it or finds its range.
 """
 
 import asyncio
 import contextlib
+import os
 import ssl
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import faust
@@ -22,6 +34,7 @@ from faust.types import TP
 from consumers.batch import LogGap
 from consumers.pipeline import Pipeline, Stopped
 from consumers.sink import LogEnds
+from consumers.thread import CallThread
 from penstock.clock import Clock
 from penstock.errors import LogUnavailable, PenstockError, StartError, WriterFenced
 from penstock.eventlog import StoredRecord
@@ -29,12 +42,27 @@ from penstock.settings import Kafka, Writer
 from schemas.record import UnknownFormat
 from schemas.topics import Topic
 
-_TAKE_RECORDS = 4000
-_STOP_SECONDS = 8
+_TAKE_RECORDS = 500
+"""Records at once, and as many more that wait: a record has up to half a megabyte, and faust counts no bytes."""
+
 _SESSION_SECONDS = 10
 """After so long without a sign of life the group gives a consumer's partitions to others."""
 
+_HANDOVER_SECONDS = 3
+"""How long a rebalance waits for the batch under way."""
+
+_MISSED_SECONDS = 5
+_MISSED_TIMES = 3
+"""So long records may be missed before the stream is set back; so often, before the group is joined anew."""
+
+_ANSWER_SECONDS = 10
+_REBALANCE_SECONDS = 120
+_STOP_SECONDS = 4
+_LAST_RESORT_SECONDS = 8
 _RETRY_SECONDS = 1.0
+
+_QUIET_SECONDS = 10 * 365 * 86_400.0
+"""faust's own watch only logs, and takes a wait for ClickHouse for a fault; this switches it off."""
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +73,19 @@ class KafkaTopics(Protocol):
     def check_topic(self, topic: Topic) -> None:
         """See `KafkaLog.check_topic`."""
         ...
+
+
+class _Trouble(Exception):
+    """The group must be joined anew; the text says why."""
+
+
+@dataclass(slots=True)
+class _Missed:
+    """A record that the log has and that does not come: since when, and how often the stream was set back."""
+
+    offset: int
+    since: float
+    times: int = 0
 
 
 class WriterApp:
@@ -64,32 +105,65 @@ class WriterApp:
         clock: Clock,
         on_failure: Callable[[Exception], None],
     ) -> None:
+        self._kafka = kafka
         self._settings = settings
         self._log = log
         self._pipeline = pipeline
         self._clock = clock
         self._on_failure = on_failure
         self._topic = f"{kafka.topic_prefix}.{Topic.EVENTS}"
+        self._thread = CallThread("writer")
+        self._app: Any = None  # faust has no types that mypy could see
         self._busy = asyncio.Lock()
-        self._app = _make_app(kafka, settings)
-        topic = self._app.topic(self._topic, key_type=bytes, value_type=bytes, value_serializer="raw")
-        self._app.agent(topic, name="writer")(self._write_stream)
-        self._beat: asyncio.Task[None] | None = None
-        self._unacknowledged: list[Any] = []
         self._stopping = asyncio.Event()
-        self._joined = False
-        self._missing = ""
+        self._ended = asyncio.Event()
+        self._started = False
+        self._failed = False
+        self._left_behind = False
+        self._given_anew = False
+        self._rebalancing_since: float | None = None
+        self._missed: dict[int, _Missed] = {}
+        self._waits_for = ""
 
     async def run(self) -> None:
         """Joins the group, once the topic is there, and writes until `stop`."""
+        self._started = True
         try:
-            await self._wait_for_topic()
-            if not self._stopping.is_set():
-                await self._app.start()
-                self._joined = True
-                self._beat = asyncio.create_task(self._heartbeats())
+            while not self._stopping.is_set():
+                await self._wait_for_topic()
+                await self._be_member()
         except Exception as error:  # noqa: BLE001 - nobody awaits this task before the end
             self._fail(error)
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Finishes the batch under way, leaves the group. What is left stays in the log.
+
+        Where faust does not end, neither would its threads nor the event loop: then the process is ended soon after.
+        """
+        last_resort = threading.Timer(_LAST_RESORT_SECONDS, self._end_process)
+        last_resort.daemon = True
+        last_resort.start()
+        self._stopping.set()
+        self._pipeline.stop()
+        if self._started:
+            await self._ended.wait()
+        if not self._left_behind:
+            last_resort.cancel()
+
+    def _end_process(self) -> None:
+        _log.warning("Kafka's consumer does not end; ending without it, nothing is lost by that")
+        os._exit(1 if self._failed else 0)
+
+    def check(self) -> None:
+        """Whether records are being written.
+
+        Raises:
+            LogUnavailable: says what is waited for.
+        """
+        if self._app is None or self._rebalancing_since is not None:
+            raise LogUnavailable(self._waits_for or "joining the consumer group")
 
     async def _wait_for_topic(self) -> None:
         """faust ends where the topic or Kafka is missing; a process that was started a little early should not."""
@@ -98,127 +172,223 @@ class WriterApp:
                 await asyncio.to_thread(self._log.check_topic, Topic.EVENTS)
             except LogUnavailable as error:
                 _log.warning("waiting for Kafka", reason=error.message)
-                self._missing = error.message
+                self._waits_for = error.message
             else:
-                self._missing = ""
+                self._waits_for = ""
                 return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _RETRY_SECONDS)
+            await self._pause(_RETRY_SECONDS)
 
-    def check(self) -> None:
-        """Whether records are being written.
+    async def _pause(self, seconds: float) -> bool:
+        """Waits, but not beyond `stop`; whether it was told to stop."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        return self._stopping.is_set()
 
-        Raises:
-            LogUnavailable: says what is waited for.
-        """
-        if not self._joined:
-            raise LogUnavailable(self._missing or "joining the consumer group")
+    # --- membership: one faust from joining to leaving
 
-    async def stop(self) -> None:
-        """Finishes the batch under way, leaves the group. What is left stays in the log."""
-        self._stopping.set()
-        self._pipeline.stop()
-        if self._beat:
-            self._beat.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._beat
-        async with self._busy:
-            if not self._joined:
-                return
+    async def _be_member(self) -> None:
+        """Is a member of the group until `stop`, or until there is trouble."""
+        if self._stopping.is_set():
+            return
+        async with self._joined() as app:
+            try:
+                while not await self._pause(self._settings.heartbeat_seconds):
+                    self._expect_health(app)
+                    async with self._busy:
+                        await self._look_after(app)
+            except _Trouble as trouble:
+                _log.warning("joining the consumer group anew", reason=str(trouble))
+        await self._pause(_RETRY_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def _joined(self) -> AsyncIterator[Any]:
+        self._rebalancing_since = time.monotonic()  # until the first one is over
+        app = _make_app(self._kafka, self._settings)
+        topic = app.topic(self._topic, key_type=bytes, value_type=bytes, value_serializer="raw")
+        app.agent(topic, name="writer")(self._write_stream)
+        app.on_partitions_revoked.connect(self._hand_over)
+        starting = asyncio.create_task(app.start())
+        self._app = app
         try:
-            await asyncio.wait_for(self._app.stop(), _STOP_SECONDS)
+            yield app
+        finally:
+            self._app = None
+            await self._leave(app, starting)
+
+    async def _leave(self, app: Any, starting: "asyncio.Task[None]") -> None:
+        """Lets the batch under way end, then faust.
+
+        A faust that does not stop stays behind with its threads: then the process must end.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._busy.acquire(), _HANDOVER_SECONDS)
+            self._busy.release()
+        try:
+            await asyncio.wait_for(_stopped(app, starting), _STOP_SECONDS)
         except TimeoutError:
-            _log.warning("faust did not stop in time; nothing is lost by that")
+            self._left_behind = True
+            if not self._stopping.is_set():
+                raise StartError("Kafka's consumer is stuck: the process must be started anew.") from None
+
+    def _expect_health(self, app: Any) -> None:
+        if app.crashed:
+            raise _Trouble(f"the consumer failed: {app.crash_reason!r}")
+        self._note_rebalancing(app)
+        since = self._rebalancing_since
+        if since is not None and time.monotonic() - since > _REBALANCE_SECONDS:
+            raise _Trouble("the group's rebalancing does not end")
+
+    def _note_rebalancing(self, app: Any) -> None:
+        if app.rebalancing or not app.rebalancing_count:
+            self._rebalancing_since = self._rebalancing_since or time.monotonic()
+        else:
+            self._rebalancing_since = None
+
+    async def _hand_over(self, *_: Any, **__: Any) -> None:
+        """Called by faust when the group is about to give the partitions out anew, all of them."""
+        self._given_anew = True
+        self._rebalancing_since = time.monotonic()
+        try:
+            await asyncio.wait_for(self._busy.acquire(), _HANDOVER_SECONDS)
+        except TimeoutError:
+            _log.warning("partitions are given to others before a batch is written")
+        else:
+            self._busy.release()
+
+    # --- records
 
     async def _write_stream(self, stream: Any) -> None:
         events: Any
         async for events in stream.noack_take(_TAKE_RECORDS, within=self._settings.flush_after_seconds):
-            self._unacknowledged += events
             async with self._busy:
-                await self._write([_record(event.message) for event in events])
-                self._acknowledge()
+                if self._app is not None and await self._write(self._app, [_record(one.message) for one in events]):
+                    for event in events:
+                        event.ack()
 
-    def _acknowledge(self) -> None:
-        """Acknowledges what is in the tables. What is another's by now is his to acknowledge."""
-        stored = self._pipeline.stored_through()
-        waiting = []
-        for event in self._unacknowledged:
-            through = stored.get(event.message.partition)
-            if through is not None and event.message.offset <= through:
-                event.ack()
-            elif through is not None:
-                waiting.append(event)
-        self._unacknowledged = waiting
-
-    async def _write(self, records: list[StoredRecord]) -> None:
+    async def _write(self, app: Any, records: list[StoredRecord]) -> bool:
+        """Whether the records need not come again; where they must, the stream is set to them."""
         try:
-            await self._follow_assignment()
+            await self._follow_assignment(app)
             mine = [record for record in records if record.partition in self._pipeline.partitions]
-            await asyncio.to_thread(self._pipeline.write, mine, self._ends())
-        except LogGap as gap:
-            await self._set_back(gap)
+            for gap in await self._thread.call(self._pipeline.write, mine, self._ends(app)):
+                self._note_gap(gap)
         except WriterFenced as error:
             _log.warning("partitions lost to another writer", reason=str(error))
-            self._pipeline.release(self._pipeline.partitions)
+            self._given_anew = True
         except Stopped:
             _log.info("writer stopped while it waited")
+            return False
         except Exception as error:  # noqa: BLE001 - an exception would end the agent and leave the process idle
             self._fail(error)
+            return False
+        return True
 
     def _fail(self, error: Exception) -> None:
         if isinstance(error, (PenstockError, UnknownFormat)):
             _log.error("writer cannot go on", reason=str(error))
         else:
-            _log.exception("writer failed")
+            _log.exception("writer failed", exc_info=error)
+        self._failed = True
         self._on_failure(error)
 
-    async def _follow_assignment(self) -> None:
-        """Claims what the group gave us, forgets what it took."""
-        assigned = self._assigned()
-        self._pipeline.release(self._pipeline.partitions - assigned)
-        if new := assigned - self._pipeline.partitions:
-            await asyncio.to_thread(self._pipeline.claim, new)
-
-    def _assigned(self) -> set[int]:
-        return {partition.partition for partition in self._app.consumer.assignment() if partition.topic == self._topic}
-
-    async def _set_back(self, gap: LogGap) -> None:
-        """Reads again from where records are missing.
-
-        Raises:
-            StartError: (to `on_failure`) Kafka does not have them any more.
-        """
-        partition = TP(self._topic, gap.partition)
-        earliest = await self._app.consumer.earliest_offsets(partition)
-        if earliest.get(partition, 0) > gap.expected:
-            self._fail(
-                StartError(
-                    f"Kafka has dropped records {gap.expected} to {earliest[partition] - 1} of {self._topic}, "
-                    f"partition {gap.partition}, before they were stored. Was the topic's retention shortened?"
-                )
-            )
+    async def _follow_assignment(self, app: Any) -> None:
+        """Claims what the group gave us and sets the stream to it, forgets what it took."""
+        self._note_rebalancing(app)
+        if self._rebalancing_since is not None:  # faust sets the stream to what is committed when it is over
             return
-        _log.warning("set back", partition=gap.partition, offset=gap.expected, reason=str(gap))
-        await self._app.consumer.seek(partition, gap.expected)
+        assigned = {partition.partition for partition in app.consumer.assignment() if partition.topic == self._topic}
+        self._pipeline.release(self._pipeline.partitions if self._given_anew else self._pipeline.partitions - assigned)
+        self._given_anew = False
+        if new := assigned - self._pipeline.partitions:
+            starts = await self._thread.call(self._pipeline.claim, new)
+            for partition, offset in starts.items():
+                await self._set(app, partition, offset)
 
-    def _ends(self) -> LogEnds:
-        """As the last fetch of each partition told."""
+    async def _set(self, app: Any, partition: int, offset: int) -> None:
+        """The next record of the partition will be the one at `offset`, sooner or later."""
+        place = TP(self._topic, partition)
+        try:
+            await app.consumer.seek_wait({place: offset})
+        except Exception as error:  # noqa: BLE001 - it may be another's by now; else its records will be missed
+            _log.warning("stream not set", partition=partition, offset=offset, reason=repr(error))
+        else:
+            app.consumer._committed_offset[place] = offset or None  # else a gap behind it keeps faust from committing
+
+    def _ends(self, app: Any) -> LogEnds:
+        """As the last fetch of each partition told; those that have no fetch yet, or were just taken, are missing."""
         read_ms = self._clock.now_ms()
-        known = {number: self._app.consumer.highwater(TP(self._topic, number)) for number in self._pipeline.partitions}
+        known = {}
+        for number in self._pipeline.partitions:
+            with contextlib.suppress(Exception):  # aiokafka's own error, where it is not assigned any more
+                known[number] = app.consumer.highwater(TP(self._topic, number))
         return LogEnds({number: end for number, end in known.items() if end is not None}, read_ms)
 
-    async def _heartbeats(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.heartbeat_seconds)
-            async with self._busy:
-                try:
-                    await self._follow_assignment()
-                    await asyncio.to_thread(self._pipeline.heartbeat, self._ends())
-                except Stopped:
-                    return
-                except Exception as error:  # noqa: BLE001 - nobody awaits this task
-                    self._fail(error)
-                    return
+    # --- what does not come by itself
+
+    async def _look_after(self, app: Any) -> None:
+        """Says that the partitions are looked after, and sees to it that all their records come."""
+        try:
+            await self._follow_assignment(app)
+            ends = self._ends(app)
+            await self._thread.call(self._pipeline.heartbeat, ends)
+            await self._fetch_missed(app, ends)
+        except (Stopped, _Trouble):
+            raise
+        except Exception as error:  # noqa: BLE001 - nobody awaits this task
+            self._fail(error)
+
+    def _note_gap(self, gap: LogGap) -> None:
+        """A gap is a missed record at once; what is on its way after a set-back may show another one."""
+        missed = self._missed.get(gap.partition)
+        if missed is None or missed.offset != gap.expected:
+            _log.warning("records are missing", partition=gap.partition, reason=str(gap))
+            self._missed[gap.partition] = _Missed(gap.expected, time.monotonic() - _MISSED_SECONDS)
+
+    async def _fetch_missed(self, app: Any, ends: LogEnds) -> None:
+        """Sets the stream back to records that the log has and that do not come."""
+        now = time.monotonic()
+        wanted = self._pipeline.wanted()
+        behind = {number: offset for number, offset in wanted.items() if ends.offsets.get(number, 0) > offset}
+        self._missed = {
+            number: self._missed[number]
+            if number in self._missed and self._missed[number].offset == offset
+            else _Missed(offset, now)
+            for number, offset in behind.items()
+        }
+        for number, missed in self._missed.items():
+            if now - missed.since >= _MISSED_SECONDS:
+                await self._fetch_again(app, number, missed)
+
+    async def _fetch_again(self, app: Any, partition: int, missed: _Missed) -> None:
+        missed.times += 1
+        missed.since = time.monotonic()
+        await self._expect_in_log(app, partition, missed.offset)
+        if missed.times > 2 * _MISSED_TIMES:
+            raise StartError(f"Kafka does not give record {missed.offset} of {self._topic}, partition {partition}.")
+        if missed.times == _MISSED_TIMES + 1:
+            raise _Trouble(f"record {missed.offset} of partition {partition} does not come")
+        _log.warning("set back", partition=partition, offset=missed.offset)
+        await self._set(app, partition, missed.offset)
+
+    async def _expect_in_log(self, app: Any, partition: int, offset: int) -> None:
+        place = TP(self._topic, partition)
+        try:
+            found = await asyncio.wait_for(app.consumer.earliest_offsets(place), _ANSWER_SECONDS)
+        except Exception as error:
+            raise _Trouble(f"Kafka does not answer: {error!r}") from error
+        earliest = found.get(place, 0)
+        if earliest > offset:
+            raise StartError(
+                f"Kafka has dropped records {offset} to {earliest - 1} of {self._topic}, partition {partition}, before "
+                "they were stored. Was the topic's retention shortened?"
+            )
+
+
+async def _stopped(app: Any, starting: "asyncio.Task[None]") -> None:
+    starting.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await starting
+    await app.stop()
 
 
 def _make_app(kafka: Kafka, settings: Writer) -> Any:
@@ -232,8 +402,10 @@ def _make_app(kafka: Kafka, settings: Writer) -> Any:
         topic_allow_declare=False,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
-        stream_wait_empty=True,
+        stream_wait_empty=False,
         stream_buffer_maxsize=_TAKE_RECORDS,
+        stream_processing_timeout=_QUIET_SECONDS,
+        broker_commit_livelock_soft_timeout=_QUIET_SECONDS,
         broker_session_timeout=_SESSION_SECONDS,
         broker_heartbeat_interval=_SESSION_SECONDS / 4,
         broker_commit_interval=max(1.0, settings.flush_after_seconds),

@@ -99,6 +99,7 @@ class WriterLoop:
         read_ms = self._clock.now_ms()
         ends = LogEnds(tail.ends(), read_ms)
         if records:
-            self._pipeline.write(records, ends)
+            for gap in self._pipeline.write(records, ends):
+                tail.seek(gap.partition, gap.expected)
         else:
             self._pipeline.heartbeat(ends)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import structlog
 
-from consumers.batch import BatchLimits, PartitionBuffer
+from consumers.batch import BatchLimits, LogGap, PartitionBuffer
 from consumers.deadletter import DeadLetterLimit, publish
 from consumers.sink import LogEnds, Prepared, Sink, Written, prepare
 from penstock.clickhouse import Tables
@@ -83,7 +83,11 @@ class Pipeline:
             self._buffers.pop(partition, None)
             self._sink.release([partition])
 
-    def write(self, records: Sequence[StoredRecord], ends: LogEnds) -> None:
+    def wanted(self) -> dict[int, int]:
+        """The next offset that each claimed partition waits for."""
+        return {partition: buffer.next_offset for partition, buffer in self._buffers.items()}
+
+    def write(self, records: Sequence[StoredRecord], ends: LogEnds) -> list[LogGap]:
         """Stores the records of claimed partitions; done when all are in the tables.
 
         (All but the part of a range that another writer announced before it died, and that is not complete yet: it
@@ -92,19 +96,24 @@ class Pipeline:
         Args:
             ends: where the log ended, as far as known.
 
+        Returns:
+            Where records are missing: read again from there. What came before a gap is stored.
+
         Raises:
-            LogGap: records are missing; read again from where it says. What came before is stored.
             WriterFenced: partitions are another's now.
             TablesRefused, UnknownFormat, StartError: the writer cannot go on.
             Stopped: see `stop`.
         """
         self._expect_log_as_long_as_tables(ends)
-        try:
-            for record in records:
+        gaps: dict[int, LogGap] = {}
+        for record in records:
+            try:
                 self._buffers[record.partition].add(record)
-        finally:
-            while self._write_round(ends):
-                pass
+            except LogGap as gap:
+                gaps.setdefault(record.partition, gap)
+        while self._write_round(ends):
+            pass
+        return list(gaps.values())
 
     def _write_round(self, ends: LogEnds) -> bool:
         """One batch of each partition that has one: the statements around the inserts serve all of them."""

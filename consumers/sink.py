@@ -44,7 +44,7 @@ class LogEnds:
     """Where the log ended.
 
     Attributes:
-        offsets: for each partition the offset that its next record will have.
+        offsets: for each partition the offset that its next record will have; missing where not known (yet).
         read_ms: when that was so, milliseconds since 1970.
     """
 
@@ -254,7 +254,8 @@ class Sink:
 
     def _stated(self, partition: int, through: int, ends: LogEnds, now_ms: int, accepted_ms: list[int]) -> Progress:
         before = self._progress[partition]
-        caught_up = through + 1 >= ends.offsets.get(partition, 0)
+        end = ends.offsets.get(partition)
+        caught_up = end is not None and through + 1 >= end
         complete_ms = ends.read_ms if caught_up else max([before.complete_ms, *accepted_ms[-1:]])
         pending = before.pending if through < (before.pending or (0, -1))[1] else None
         return replace(

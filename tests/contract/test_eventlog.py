@@ -265,12 +265,11 @@ def test_what_waits_is_bounded_and_it_accepts_again(driver: Driver) -> None:
             await log.append(entries(1), 1)
             futures = []
             with driver.stuck():
-                with pytest.raises(LogOverloaded):
+                with contextlib.suppress(LogOverloaded):
                     for _ in range(5000):
                         futures.append(log.append(entries(1), 1))
                         assert log.pending_bytes <= limit
-                refused_at = len(futures)
-                assert refused_at > 100
+                assert 100 < len(futures) < 5000
                 with pytest.raises(LogOverloaded):
                     log.append(entries(5), 1)
             await settled(futures)
@@ -426,8 +425,9 @@ def test_another_process_publishes_and_a_tail_sees_it(driver: Driver) -> None:
 def poll_one(tail: Any) -> StoredRecord:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        for record in tail.poll(timeout_seconds=1, max_bytes=1 << 20):
-            return record
+        records: list[StoredRecord] = tail.poll(timeout_seconds=1, max_bytes=1 << 20)
+        if records:
+            return records[0]
     raise TimeoutError("nothing came")
 
 
@@ -528,7 +528,7 @@ def all_ids(log: EventLog) -> set[str]:
 
 async def append_until_refused(log: EventLog) -> list[str]:
     """The ids that were acknowledged before the first refusal."""
-    stored = []
+    stored: list[str] = []
     for _ in range(2000):
         one = entry(event(data='"' + "x" * 4000 + '"'))
         try:
@@ -580,7 +580,7 @@ def test_sqlite_a_read_that_fails_loses_no_place(tmp_path: Path) -> None:
                 await log.append([Entry(partition, entries(1)[0].line, False)], 1)
             tail = log.tail(Topic.EVENTS, {0: 0, 1: 0})
             good = tail._connection
-            tail._connection = FailsAtSecond(good)  # type: ignore[assignment] # stands in for a disk that fails
+            tail._connection = FailsAtSecond(good)
             with pytest.raises(LogUnavailable):
                 tail.poll(timeout_seconds=0, max_bytes=1 << 20)
             tail._connection = good
@@ -780,7 +780,9 @@ def test_kafka_a_tail_survives_a_restart_of_the_broker(broker: KafkaBroker) -> N
         with down(broker), contextlib.suppress(LogUnavailable):
             tail.poll(timeout_seconds=0.5, max_bytes=1 << 20)
         wait_until(lambda: published(log), 20, "a record to be taken")
-        assert wait_until(lambda: polled(tail), 20, "the record").key == "b"
+        record = wait_until(lambda: polled(tail), 20, "the record")
+        assert record is not None
+        assert record.key == "b"
     finally:
         tail.close()
         log.close()

@@ -53,7 +53,12 @@ class FaultyTables:
 
     def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
         """See `Tables`."""
-        self._run(f"insert {table}", lambda: [[self._tables.insert(table, lines, token=token)]])
+
+        def call() -> list[Row]:
+            self._tables.insert(table, lines, token=token)
+            return []
+
+        self._run(f"insert {table}", call)
 
     def execute(self, statement: str) -> None:
         """See `Tables`."""

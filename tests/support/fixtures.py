@@ -159,13 +159,6 @@ def entries(count: int, partitions: int = 6) -> list[Entry]:
     return [entry(event(), partitions) for _ in range(count)]
 
 
-def outcome(future: object) -> Exception | None:
-    """The error of a future that is done, None for success; anything but Unavailable is a failure of the test."""
-    error = future.exception()
-    assert error is None or isinstance(error, Unavailable), error
-    return error
-
-
 def ids_of(lines: Sequence[bytes]) -> list[str]:
     """The ids in some lines."""
     from schemas.event import decode_mark

@@ -47,9 +47,7 @@ def projected(tables: Tables, *, derived: bool = False) -> dict[str, int]:
     counted = {table: "sum(count)" if table in _SUMMED else "count()" for table in PROJECTIONS}
     if derived:
         counted["derived_ids"] = "count()"
-    return {
-        table: int(str(tables.select(f"SELECT {count} FROM {table}")[0][0])) for table, count in counted.items()
-    }
+    return {table: int(str(tables.select(f"SELECT {count} FROM {table}")[0][0])) for table, count in counted.items()}
 
 
 def doubles(tables: Tables) -> int:

@@ -115,3 +115,14 @@ def test_json_in_utf_8_is_taken(header: bytes | None) -> None:
 def test_another_type_is_not(header: bytes) -> None:
     with pytest.raises(UnsupportedMediaType):
         media_type(header, JSON_TYPES)
+
+
+@pytest.mark.parametrize("chunks", [[], [b"some"], [b"some", b" more"]])
+def test_a_body_whose_end_never_comes_is_malformed(chunks: list[bytes]) -> None:
+    waiting: Any = iter([{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks])
+
+    async def receive() -> Any:
+        return next(waiting, {"type": "http.disconnect"})
+
+    with pytest.raises(MalformedBody, match="closed"):
+        asyncio.run(read_body({"type": "http"}, receive, LIMIT, None))
