@@ -223,12 +223,14 @@ class WriterApp:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._busy.acquire(), _HANDOVER_SECONDS)
             self._busy.release()
-        try:
-            await asyncio.wait_for(_stopped(app, starting), _STOP_SECONDS)
-        except TimeoutError:
+        ending = asyncio.create_task(_end(app, starting))
+        await asyncio.wait([ending], timeout=_STOP_SECONDS)  # `wait_for` would cancel it, which faust takes for an end
+        if not ending.done():
             self._left_behind = True
             if not self._stopping.is_set():
-                raise StartError("Kafka's consumer is stuck: the process must be started anew.") from None
+                raise StartError("Kafka's consumer is stuck: the process must be started anew.")
+        elif error := ending.exception():
+            _log.warning("faust failed while it stopped", reason=repr(error))
 
     def _expect_health(self, app: Any) -> None:
         if app.crashed:
@@ -384,7 +386,7 @@ class WriterApp:
             )
 
 
-async def _stopped(app: Any, starting: "asyncio.Task[None]") -> None:
+async def _end(app: Any, starting: "asyncio.Task[None]") -> None:
     starting.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await starting
