@@ -54,7 +54,10 @@ class _Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """See uvicorn."""
-        self.transport.write(raw_http(error_response(MalformedBody(msg), random_digits(24))))
+        request_id = random_digits(24)
+        response = error_response(MalformedBody(msg), request_id)
+        response.headers.append((b"x-request-id", request_id.encode()))
+        self.transport.write(raw_http(response))
         self.transport.close()
 
 

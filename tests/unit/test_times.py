@@ -32,6 +32,7 @@ def test_the_zone_of_a_moment_does_not_matter() -> None:
 def test_without_a_zone_a_text_is_utc_and_without_a_time_the_days_start() -> None:
     assert parse_iso("2026-11-23T07:00:00") == parse_iso("2026-11-23T07:00:00Z")
     assert parse_iso("2026-11-23") == parse_iso("2026-11-23T00:00:00Z")
+    assert parse_iso("2026-11-23T07:00:00+05:30") == parse_iso("2026-11-23T01:30:00Z")
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,15 @@ async def test_the_write_routes_are_described_with_bodies_headers_answers_and_th
             assert (name == "ErrorResponse") is (status != "200")
 
 
+async def test_the_described_error_has_the_members_of_the_one_shape(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    item = {"code", "message", "statusCode", "errors", "details", "suggestion"}
+    assert schemas["ErrorResponse"]["properties"].keys() == {"success", "error", "message", "timestamp"}
+    assert schemas["ErrorMember"]["properties"].keys() == item | {"requestId"}
+    assert schemas["ItemError"]["properties"].keys() == item
+    assert set(schemas["ErrorMember"]["required"]) == {"code", "message", "statusCode", "requestId"}
+
+
 async def test_the_described_members_are_those_that_are_read(document: dict[str, Any]) -> None:
     content = document["paths"]["/v1/track"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     batch = document["paths"]["/v1/track/batch"]["post"]["requestBody"]["content"]["application/json"]["schema"]
