@@ -194,11 +194,22 @@ class WriterApp:
             try:
                 while not await self._pause(self._settings.heartbeat_seconds):
                     self._expect_health(app)
-                    async with self._busy:
-                        await self._look_after(app)
+                    if await self._acquire_unless_stopped():
+                        try:
+                            await self._look_after(app)
+                        finally:
+                            self._busy.release()
             except _Trouble as trouble:
                 _log.warning("joining the consumer group anew", reason=str(trouble))
         await self._pause(_RETRY_SECONDS)
+
+    async def _acquire_unless_stopped(self) -> bool:
+        """Waits for the batch under way, which may wait for ClickHouse; whether `_busy` was acquired."""
+        acquiring = asyncio.ensure_future(self._busy.acquire())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait([acquiring, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        return acquiring.done() or not acquiring.cancel()
 
     @contextlib.asynccontextmanager
     async def _joined(self) -> AsyncIterator[Any]:
