@@ -24,6 +24,7 @@ from penstock.eventlog import StoredRecord
 from penstock.eventlog.sqlite import SqliteLog
 from penstock.settings import Writer
 from penstock.telemetry import Metrics
+from schemas.clickhouse import migrations
 from schemas.event import Event
 from schemas.record import FORMAT
 from schemas.topics import Topic
@@ -216,6 +217,27 @@ def test_a_pending_range_is_written_before_anything_else_even_if_it_arrives_in_p
     for offset in range(8):
         pipeline.write([records[offset] for records in world.records.values()], world.ends())
     assert starts == {0: 0, 1: 0}
+    world.check()
+
+
+def test_an_insert_that_reached_some_tables_and_not_others_is_completed(world: World) -> None:
+    """As a server that is killed in the middle of one leaves it: here some views are away for a moment."""
+    world.grow()
+    views = ("event_names_view", "events_by_contact_view")
+
+    def without_views(what: str) -> None:
+        if what == "insert events":
+            for view in views:
+                world.tables.execute(f"DROP VIEW IF EXISTS {view} SYNC")
+
+    with pytest.raises(Crash):
+        crashing = FaultyTables(world.tables, at=inserts_events(world), after=True, before=without_views)
+        world.write(world.pipeline(crashing))
+    for migration in migrations():
+        for statement in migration.statements:
+            world.tables.execute(statement)
+    assert projected(world.tables)["event_names"] < projected(world.tables)["events"]
+    world.write(world.pipeline(max_rows=1))
     world.check()
 
 
