@@ -2,8 +2,9 @@
 
 faust joins the consumer group, keeps the partitions balanced between processes and fetches. Its `noack_take` hands over
 records without acknowledging them; that happens here, after the pipeline had them. (Its plain `take` acknowledges what
-a handler that failed had not stored.) No exception leaves the agent's loop, as that would end the agent and leave the
-process idle: what the pipeline cannot retry ends the process.
+a handler that failed had not stored.) The agent only puts them into an inbox, from which a task of ours takes all that
+is there: what comes while a batch is written makes the next one larger. No exception leaves that task, as it would
+leave the process idle: what the pipeline cannot retry ends the process.
 
 What counts is the writer's own mark in the tables. Whenever partitions are given to this process, it claims them and
 sets the stream to the mark, so the offsets that are committed to Kafka only show others how far the group is: they may
@@ -23,7 +24,7 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,6 +33,7 @@ import structlog
 from faust.types import TP
 
 from consumers.batch import LogGap
+from consumers.inbox import Inbox
 from consumers.pipeline import Pipeline, Stopped
 from consumers.sink import LogEnds
 from consumers.thread import CallThread
@@ -43,7 +45,11 @@ from schemas.record import UnknownFormat
 from schemas.topics import Topic
 
 _TAKE_RECORDS = 500
-"""Records at once, and as many more that wait: a record has up to half a megabyte, and faust counts no bytes."""
+"""Records that faust holds, twice over: a record has up to half a megabyte, and faust counts no bytes."""
+
+_TAKE_SECONDS = 0.02
+_INBOX_BYTES = 32 << 20
+"""What may wait for the batch under way, as stored, which is about a fifth of its size in the tables' format."""
 
 _SESSION_SECONDS = 10
 """After so long without a sign of life the group gives a consumer's partitions to others."""
@@ -215,25 +221,32 @@ class WriterApp:
     async def _joined(self) -> AsyncIterator[Any]:
         self._rebalancing_since = time.monotonic()  # until the first one is over
         app = _make_app(self._kafka, self._settings)
+        inbox: Inbox[Any] = Inbox(_INBOX_BYTES)
         topic = app.topic(self._topic, key_type=bytes, value_type=bytes, value_serializer="raw")
-        app.agent(topic, name="writer")(self._write_stream)
+        app.agent(topic, name="writer")(_receiver(inbox))
         app.on_partitions_revoked.connect(self._hand_over)
         starting = asyncio.create_task(app.start())
+        writing = asyncio.create_task(self._write_inbox(app, inbox))
         self._app = app
         try:
             yield app
         finally:
             self._app = None
+            await self._finish_batch()
+            writing.cancel()
             await self._leave(app, starting)
 
-    async def _leave(self, app: Any, starting: "asyncio.Task[None]") -> None:
-        """Lets the batch under way end, then faust.
-
-        A faust that does not stop stays behind with its threads: then the process must end.
-        """
-        with contextlib.suppress(TimeoutError):
+    async def _finish_batch(self) -> bool:
+        """Whether the batch under way ended in time."""
+        try:
             await asyncio.wait_for(self._busy.acquire(), _HANDOVER_SECONDS)
-            self._busy.release()
+        except TimeoutError:
+            return False
+        self._busy.release()
+        return True
+
+    async def _leave(self, app: Any, starting: "asyncio.Task[None]") -> None:
+        """Ends faust. One that does not stop stays behind with its threads: then the process must end."""
         ending = asyncio.create_task(_end(app, starting))
         await asyncio.wait([ending], timeout=_STOP_SECONDS)  # `wait_for` would cancel it, which faust takes for an end
         if not ending.done():
@@ -261,22 +274,22 @@ class WriterApp:
         """Called by faust when the group is about to give the partitions out anew, all of them."""
         self._given_anew = True
         self._rebalancing_since = time.monotonic()
-        try:
-            await asyncio.wait_for(self._busy.acquire(), _HANDOVER_SECONDS)
-        except TimeoutError:
+        if not await self._finish_batch():
             _log.warning("partitions are given to others before a batch is written")
-        else:
-            self._busy.release()
 
     # --- records
 
-    async def _write_stream(self, stream: Any) -> None:
-        events: Any
-        async for events in stream.noack_take(_TAKE_RECORDS, within=self._settings.flush_after_seconds):
+    async def _write_inbox(self, app: Any, inbox: "Inbox[Any]") -> None:
+        """Writes what was delivered, at most so often as the settings say: few large inserts beat many small ones."""
+        while True:
+            await inbox.filled()
+            started = time.monotonic()
             async with self._busy:
-                if self._app is not None and await self._write(self._app, [_record(one.message) for one in events]):
+                events = inbox.take()
+                if self._app is app and await self._write(app, [_record(event.message) for event in events]):
                     for event in events:
                         event.ack()
+            await asyncio.sleep(started + self._settings.flush_after_seconds - time.monotonic())
 
     async def _write(self, app: Any, records: list[StoredRecord]) -> bool:
         """Whether the records need not come again; where they must, the stream is set to them."""
@@ -440,6 +453,17 @@ def _credentials(kafka: Kafka) -> Any:
             ssl_context=context,
         )
     return faust.SSLCredentials(context) if context else None
+
+
+def _receiver(inbox: "Inbox[Any]") -> Callable[[Any], Awaitable[None]]:
+    """The agent: what faust delivers goes into the inbox, unacknowledged."""
+
+    async def receive(stream: Any) -> None:
+        events: Any
+        async for events in stream.noack_take(_TAKE_RECORDS, within=_TAKE_SECONDS):
+            await inbox.put(events, sum([len(event.message.value or b"") for event in events]))
+
+    return receive
 
 
 def _record(message: Any) -> StoredRecord:

@@ -14,6 +14,7 @@ import structlog
 from consumers.batch import BatchLimits, LogGap, PartitionBuffer
 from consumers.deadletter import DeadLetterLimit, publish
 from consumers.sink import LogEnds, Prepared, Sink, Written, prepare
+from consumers.thread import CallThreads
 from penstock.clickhouse import Tables
 from penstock.clock import Clock
 from penstock.errors import StartError, Unavailable
@@ -46,6 +47,7 @@ class Pipeline:
         self._metrics = metrics
         self._dead_letter_limit = DeadLetterLimit(settings.max_dead_letter_share)
         self._buffers: dict[int, PartitionBuffer] = {}
+        self._inserts = CallThreads("insert", settings.parallel_inserts)
         self._stopping = threading.Event()
         self._short_looks = 0
 
@@ -116,16 +118,17 @@ class Pipeline:
         return list(gaps.values())
 
     def _write_round(self, ends: LogEnds) -> bool:
-        """One batch of each partition that has one: the statements around the inserts serve all of them."""
+        """One batch of each partition that has one, side by side: the statements around the inserts serve all."""
         batches = [batch for buffer in self._buffers.values() if (batch := buffer.cut(self._limits))]
         if not batches:
             return False
         ready = [prepare(batch) for batch in batches]
         self._persistently("announce", lambda: self._sink.announce(ready, self._clock.now_ms()))
-        written = [self._insert(one) for one in ready]
+        written = self._inserts.map(self._insert, ready)
         self._persistently("conclude", lambda: self._sink.conclude(written, ends, self._clock.now_ms()))
         for done in written:
             self._buffers[done.batch.partition].drop(done.batch)
+            self._dead_letter_limit.count(good=done.stored + done.repeated, bad=len(done.dead))
         self._count(written, ends)
         return True
 
@@ -134,7 +137,6 @@ class Pipeline:
             written = self._persistently("insert", lambda: self._sink.insert(ready))
         for letter in written.dead:
             self._persistently("dead letter", lambda one=letter: publish(self._log, one, self._clock.now_ms()))  # type: ignore[misc] # mypy does not infer a lambda's default
-        self._dead_letter_limit.count(good=written.stored + written.repeated, bad=len(written.dead))
         return written
 
     def heartbeat(self, ends: LogEnds) -> None:

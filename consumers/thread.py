@@ -1,16 +1,18 @@
-"""One thread for what blocks: the pipeline's calls, one after the other, awaited on the event loop.
+"""Threads for what blocks: one for the pipeline's calls, awaited on the event loop; some for inserts side by side.
 
-The thread is a daemon: a call that hangs in a dead connection must not keep the process from ending. Nothing is lost by
-that, as what was not finished is found and finished by whoever comes next.
+They are daemons: a call that hangs in a dead connection must not keep the process from ending. Nothing is lost by that,
+as what was not finished is found and finished by whoever comes next.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from functools import partial
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
+_Item = TypeVar("_Item")
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
@@ -62,4 +64,45 @@ def _answer(future: "asyncio.Future[_Result]", result: _Result) -> None:
 
 def _fail(future: "asyncio.Future[_Result]", error: BaseException) -> None:
     if not future.done():
+        future.set_exception(error)
+
+
+class CallThreads:
+    """Calls a function for several items side by side."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._name = name
+        self._wanted = threads
+        self._started = 0
+
+    def map(self, function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+        """The result for each item, in their order, when all calls have ended.
+
+        Raises:
+            Exception: the first item's whose call failed.
+        """
+        if len(items) == 1 or self._wanted == 1:
+            return [function(item) for item in items]
+        self._start(len(items))
+        futures: list[Future[_Result]] = [Future() for _ in items]
+        for item, future in zip(items, futures, strict=True):
+            self._calls.put(partial(_decide, future, partial(function, item)))
+        wait(futures)
+        return [future.result() for future in futures]
+
+    def _start(self, useful: int) -> None:
+        while self._started < min(useful, self._wanted):
+            self._started += 1
+            threading.Thread(target=self._run, name=f"{self._name}-{self._started}", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self._calls.get()()
+
+
+def _decide(future: "Future[_Result]", function: Callable[[], _Result]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as error:  # noqa: BLE001 - it belongs to the one who waits
         future.set_exception(error)

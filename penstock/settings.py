@@ -35,9 +35,9 @@ class Kafka(_Group):
 
     bootstrap_servers: str = Field("", description="host:port, comma-separated. Empty: the embedded log.")
     topic_prefix: str = Field("penstock", pattern=r"^[A-Za-z0-9._-]+$", description="Topics are <prefix>.events, …")
-    partitions: int = Field(6, ge=1, le=1024, description="Of the events topic; fixed once it is made.")
+    partitions: int = Field(4, ge=1, le=1024, description="Of the events topic; fixed once it is made.")
     replication_factor: int = Field(1, ge=1, description="Of new topics; 3 in production, with min.insync.replicas=2.")
-    linger_ms: float = Field(4, ge=0, le=1000, description="How long events wait to share a record.")
+    linger_ms: float = Field(8, ge=0, le=1000, description="How long events wait to share a record.")
     delivery_timeout_seconds: float = Field(10, gt=0, description="When an unconfirmed write answers 503.")
     group: str = Field("penstock-writer", description="Consumer group of the writers.")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -73,6 +73,7 @@ class Writer(_Group):
 
     max_rows: int = Field(50_000, ge=1, le=1_000_000, description="Of one insert, below ClickHouse's block size.")
     max_bytes: int = Field(16 * MIB, ge=64 * KIB, description="Of one insert.")
+    parallel_inserts: int = Field(4, ge=1, le=64, description="Inserts side by side, of one partition each.")
     flush_after_seconds: float = Field(0.15, ge=0, le=10, description="The least time between two inserts.")
     heartbeat_seconds: float = Field(1.0, gt=0, le=60, description="How often an idle writer says that it lives.")
     max_dead_letter_share: float = Field(0.5, gt=0, le=1, description="Over it the writer stops, see docs.")

@@ -5,6 +5,7 @@ for its next ones. So the cost does not depend on how many read or wait.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,11 @@ from penstock.errors import NotYetVisible
 from schemas.position import Position
 
 _IDLE_SECONDS = 0.2
-_WAITED_FOR_SECONDS = 0.015
+_SHORTEST_PAUSE_SECONDS = 0.015
+_LONGEST_PAUSE_SECONDS = 0.1
+_PAUSE_SHARE = 4
+"""While somebody waits, a pause is so many times as long as the tables took to answer: where they have much to do,
+asking must not keep them from the inserts that are waited for."""
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +50,7 @@ class Freshness:
         self._waiters: set[_Waiter] = set()
         self._wanted = asyncio.Event()
         self._failing = False
+        self._answer_seconds = 0.0
 
     def age_ms(self) -> int:
         """How much time the view may be behind the log; 0 where nothing is left to write.
@@ -95,6 +101,7 @@ class Freshness:
                 await self._pause()
 
     async def _ask(self, pool: ThreadPoolExecutor) -> None:
+        started = time.monotonic()
         try:
             self._progress = await asyncio.get_running_loop().run_in_executor(pool, self._read)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next answer may be there
@@ -103,6 +110,7 @@ class Freshness:
             self._failing = True
         else:
             self._failing = False
+        self._answer_seconds = time.monotonic() - started
 
     def _release_waiters(self) -> None:
         for waiter in self._waiters:
@@ -114,7 +122,8 @@ class Freshness:
         if self._failing:
             await asyncio.sleep(_IDLE_SECONDS)
         elif any(not waiter.visible.done() for waiter in self._waiters):
-            await asyncio.sleep(_WAITED_FOR_SECONDS)
+            pause = _PAUSE_SHARE * self._answer_seconds
+            await asyncio.sleep(min(max(pause, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS))
         else:
             self._wanted.clear()
             try:

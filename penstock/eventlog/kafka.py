@@ -31,6 +31,10 @@ from schemas.topics import POLICIES, Topic
 _MAX_RECORD_BYTES = 512 * 1024
 """Brokers refuse batches over 1 MiB by default (message.max.bytes); half leaves room for one large event more."""
 
+_LINGER_STEPS = 4
+_ENOUGH_REQUESTS = 32
+"""So many share the cost of their records well enough to be sent at once."""
+
 _RECONNECT_SECONDS = 1.0
 _WATCH_SECONDS = 0.25
 _FLUSH_SECONDS = 4.0
@@ -202,10 +206,9 @@ class KafkaLog:
         Else records are overdue. kafka-python should have given them up, but after a broker hung for longer than the
         delivery time-out its sender waits for ever (3.0.12): another producer is needed.
         """
-        linger_seconds = self._settings.linger_ms / 1000
         while (appends := self._queue.take(_WATCH_SECONDS if self._sent else None)) is not None:
             if self._sent and appends:
-                time.sleep(linger_seconds)
+                self._linger()
                 appends += self._queue.take_waiting()
             for record in pack_appends(appends, _MAX_RECORD_BYTES):
                 self._send(producer, record)
@@ -215,6 +218,13 @@ class KafkaLog:
         with contextlib.suppress(KafkaError):
             producer.flush(timeout=min(self._settings.delivery_timeout_seconds, _FLUSH_SECONDS))
         return True
+
+    def _linger(self) -> None:
+        """Waits for events that can share the next records, until there are enough of them or it took long enough."""
+        for _ in range(_LINGER_STEPS):
+            if self._queue.waiting >= _ENOUGH_REQUESTS:
+                return
+            time.sleep(self._settings.linger_ms / 1000 / _LINGER_STEPS)
 
     def _overdue(self) -> bool:
         with self._decide:

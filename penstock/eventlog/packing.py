@@ -125,6 +125,11 @@ class AppendQueue:
         """What was put and not yet answered."""
         return self._pending_bytes
 
+    @property
+    def waiting(self) -> int:
+        """The requests that nobody took yet, about."""
+        return self._waiting.qsize()
+
     def put(self, entries: Sequence[Entry], accepted_ms: int) -> "asyncio.Future[Position]":
         """Called on the loop; see `EventLog.append`."""
         if self._closed:

@@ -142,6 +142,7 @@ def _post_to_visible(deployment: Deployment, project: Project, probes: int = 200
             read = http.get(
                 f"{deployment.query_url}/events", headers=headers, params={"eventName": "probe", "limit": 1}
             )
+            assert read.status_code == 200, read.text
             assert read.json()["events"][0]["id"] == posted.json()["event"]
             seconds.append(time.monotonic() - acknowledged)
             time.sleep(0.03)
