@@ -48,6 +48,7 @@ _TAKE_RECORDS = 500
 """Records that faust holds, twice over: a record has up to half a megabyte, and faust counts no bytes."""
 
 _TAKE_SECONDS = 0.02
+_BACKLOG_BYTES = 1 << 20
 _INBOX_BYTES = 32 << 20
 """What may wait for the batch under way, as stored, which is about a fifth of its size in the tables' format."""
 
@@ -66,6 +67,7 @@ _REBALANCE_SECONDS = 120
 _STOP_SECONDS = 4
 _LAST_RESORT_SECONDS = 8
 _RETRY_SECONDS = 1.0
+_LONGEST_REST_SECONDS = 0.3
 
 _QUIET_SECONDS = 10 * 365 * 86_400.0
 """faust's own watch only logs, and takes a wait for ClickHouse for a fault; this switches it off."""
@@ -280,7 +282,11 @@ class WriterApp:
     # --- records
 
     async def _write_inbox(self, app: Any, inbox: "Inbox[Any]") -> None:
-        """Writes what was delivered, at most so often as the settings say: few large inserts beat many small ones."""
+        """Writes what was delivered, at most so often as the settings say: few large inserts beat many small ones.
+
+        Unless much waits, it leaves the tables alone for as long as the last inserts took: what an insert costs hardly
+        depends on its size, so a slow ClickHouse is helped by fewer of them.
+        """
         while True:
             await inbox.filled()
             started = time.monotonic()
@@ -289,7 +295,9 @@ class WriterApp:
                 if self._app is app and await self._write(app, [_record(event.message) for event in events]):
                     for event in events:
                         event.ack()
-            await asyncio.sleep(started + self._settings.flush_after_seconds - time.monotonic())
+            took = time.monotonic() - started
+            rest = 0.0 if inbox.bytes > _BACKLOG_BYTES else min(took, _LONGEST_REST_SECONDS)
+            await asyncio.sleep(max(rest, self._settings.flush_after_seconds - took))
 
     async def _write(self, app: Any, records: list[StoredRecord]) -> bool:
         """Whether the records need not come again; where they must, the stream is set to them."""

@@ -24,6 +24,11 @@ class Inbox(Generic[_Item]):
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
 
+    @property
+    def bytes(self) -> int:
+        """What is here."""
+        return self._bytes
+
     async def put(self, items: Sequence[_Item], size: int) -> None:
         """Adds `items` of `size` bytes together; waits before that while there is no room."""
         while self._bytes >= self._max_bytes:
