@@ -9,8 +9,9 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
-from ingest.fields import MAX_EMAIL, data_error, email_error, idempotency_key_error, name_error, occurred_ms
+from ingest.fields import MAX_EMAIL, SHORT_DATA, data_error, email_error, idempotency_key_error, name_error, occurred_ms
 from penstock.auth import Principal
 from penstock.errors import FieldError, MalformedBody, ValidationFailed
 from penstock.eventlog import Entry
@@ -25,9 +26,9 @@ class TrackBody(msgspec.Struct, gc=False):
 
     event: str
     email: str
-    subscribed: bool | msgspec.UnsetType = msgspec.UNSET
+    subscribed: bool | msgspec.UnsetType = UNSET
     data: msgspec.Raw = msgspec.Raw(b"")
-    timestamp: str | msgspec.UnsetType = msgspec.UNSET
+    timestamp: str | msgspec.UnsetType = UNSET
 
 
 class ItemBody(TrackBody, gc=False):
@@ -50,10 +51,9 @@ class Caller:
     partitions: int
 
 
-class Accepted(msgspec.Struct, frozen=True, gc=False):
+class Accepted(Entry, frozen=True, gc=False):
     """An event that is ready for the log, and what its caller is told."""
 
-    entry: Entry
     event: str
     contact: str
     timestamp: str
@@ -119,7 +119,7 @@ def accept_track(body: bytes, caller: Caller, idempotency_key: str | None) -> Ac
         MalformedBody: not JSON.
         ValidationFailed: names every field that is wrong.
     """
-    return _accept(_decode(body, _track_decoder, caller.now_ms), caller, idempotency_key)
+    return _accept(_decode(body, _track_decoder, caller.now_ms), caller, idempotency_key, is_plain(body))
 
 
 def accept_item(item: bytes, caller: Caller, default_key: str | None) -> Accepted:
@@ -128,21 +128,26 @@ def accept_item(item: bytes, caller: Caller, default_key: str | None) -> Accepte
     Raises:
         MalformedBody, ValidationFailed: see `accept_track`.
     """
-    return accept_decoded(_decode(item, _item_decoder, caller.now_ms), caller, default_key)
+    return accept_decoded(_decode(item, _item_decoder, caller.now_ms), caller, default_key, is_plain(item))
 
 
-def accept_decoded(item: ItemBody, caller: Caller, default_key: str | None) -> Accepted:
-    """The same, of an item that is decoded.
+def is_plain(text: bytes) -> bool:
+    """Whether `text` holds nothing for which short data must be looked into (see `data_error`)."""
+    return b"\\" not in text and b"locale" not in text
+
+
+def accept_decoded(item: ItemBody, caller: Caller, default_key: str | None, plain: bool) -> Accepted:
+    """The same, of an item that is decoded; `plain` tells of the text that it was decoded from, see `is_plain`.
 
     Raises:
         ValidationFailed: names every field that is wrong.
     """
     key = item.idempotencyKey
-    if key is msgspec.UNSET:
-        return _accept(item, caller, default_key)
+    if key is UNSET:
+        return _accept(item, caller, default_key, plain)
     if idempotency_key_error(key):
         raise ValidationFailed(_field_errors(item, caller.now_ms))
-    return _accept(item, caller, key)
+    return _accept(item, caller, key, plain)
 
 
 def _decode(body: bytes, decoder: msgspec.json.Decoder[Body], now_ms: int) -> Body:
@@ -156,37 +161,38 @@ def _decode(body: bytes, decoder: msgspec.json.Decoder[Body], now_ms: int) -> Bo
     return _by_member(body, decoder.type, now_ms)
 
 
-def _accept(body: TrackBody, caller: Caller, key: str | None) -> Accepted:
-    happened_ms = caller.now_ms
-    if body.timestamp is not msgspec.UNSET:
-        moment = occurred_ms(body.timestamp, caller.now_ms)
+def _accept(body: TrackBody, caller: Caller, key: str | None, plain: bool) -> Accepted:
+    now_ms, project_id = caller.now_ms, caller.principal.project_id
+    happened_ms = now_ms
+    if body.timestamp is not UNSET:
+        moment = occurred_ms(body.timestamp, now_ms)
         happened_ms = moment if isinstance(moment, int) else -1
     data = bytes(body.data)
     contact = None
     if len(body.email) <= MAX_EMAIL:  # or the cache would keep whatever anyone sends
-        contact = _contact(caller.principal.project_id, body.email, caller.partitions)
-    if contact is None or happened_ms < 0 or name_error(body.event) or (data and data_error(data)):
-        raise ValidationFailed(_field_errors(body, caller.now_ms))
+        contact = _contact(project_id, body.email, caller.partitions)
+    wrong_data = (len(data) > SHORT_DATA or not plain) and data and data_error(data)
+    if contact is None or happened_ms < 0 or wrong_data or name_error(body.event):
+        raise ValidationFailed(_field_errors(body, now_ms))
     email, contact_uuid, partition = contact
-    event = event_id(caller.now_ms) if key is None else derived_event_id(contact_uuid, "idempotency", key)
+    event = event_id(now_ms) if key is None else derived_event_id(contact_uuid, "idempotency", key)
     timestamp = to_wire(happened_ms)
     line = encode_event(
         Event(
-            caller.principal.project_id,
+            project_id,
             event,
             body.event,
             timestamp,
             contact_uuid,
             email,
-            "" if happened_ms == caller.now_ms else to_wire(caller.now_ms),
+            "" if happened_ms == now_ms else to_wire(now_ms),
             data.decode(),
             "",
-            None if body.subscribed is msgspec.UNSET else body.subscribed,
+            None if body.subscribed is UNSET else body.subscribed,
             key is not None,
         )
     )
-    entry = Entry(partition, line, key is not None)
-    return Accepted(entry, event, contact_uuid, timestamp)
+    return Accepted(partition, line, key is not None, event, contact_uuid, timestamp)
 
 
 @lru_cache(maxsize=16_384)  # people send more than one event; a hit saves the address check and the digest
@@ -202,14 +208,14 @@ def _contact(project_id: str, email: str, partitions: int) -> tuple[str, str, in
 def _field_errors(body: TrackBody, now_ms: int) -> list[FieldError]:
     """All that is wrong with the values of a body whose members have the right types."""
     data = bytes(body.data)
-    timestamp = None if body.timestamp is msgspec.UNSET else occurred_ms(body.timestamp, now_ms)
-    key = body.idempotencyKey if isinstance(body, ItemBody) else msgspec.UNSET
+    timestamp = None if body.timestamp is UNSET else occurred_ms(body.timestamp, now_ms)
+    key = body.idempotencyKey if isinstance(body, ItemBody) else UNSET
     found = [
         name_error(body.event),
         email_error(body.email),
         data_error(data) if data else None,
         timestamp if isinstance(timestamp, FieldError) else None,
-        None if key is msgspec.UNSET else idempotency_key_error(key),
+        None if key is UNSET else idempotency_key_error(key),
     ]
     return [error for error in found if error]
 

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ingest.accept import Accepted, Caller, ItemBody, accept_decoded, accept_item, check_syntax, check_utf8, malformed
+from ingest.accept import (
+    Accepted,
+    Caller,
+    ItemBody,
+    accept_decoded,
+    accept_item,
+    check_syntax,
+    check_utf8,
+    is_plain,
+    malformed,
+)
 from ingest.body import NDJSON_TYPES
 from penstock.errors import FieldError, MalformedBody, PayloadTooLarge, RequestError, ValidationFailed
 
@@ -49,9 +59,10 @@ def accept_body(body: bytes, kind: bytes, caller: Caller, key: str | None, limit
     items = _decoded_at_once(body, kind, limits)
     if items is None:
         return accept_batch(split(body, kind, limits), caller, key, limits)
+    plain = is_plain(body)
     if key is None:
-        return [_decoded_outcome(item, caller, None) for item in items]
-    return [_decoded_outcome(item, caller, f"{key}:{index}") for index, item in enumerate(items)]
+        return [_decoded_outcome(item, caller, None, plain) for item in items]
+    return [_decoded_outcome(item, caller, f"{key}:{index}", plain) for index, item in enumerate(items)]
 
 
 def _decoded_at_once(body: bytes, kind: bytes, limits: BatchLimits) -> list[ItemBody] | None:
@@ -70,9 +81,9 @@ def _has_large_item(body: bytes, limits: BatchLimits) -> bool:
     return any(memoryview(item).nbytes > limits.event_bytes for item in _json_items(body))
 
 
-def _decoded_outcome(item: ItemBody, caller: Caller, key: str | None) -> Outcome:
+def _decoded_outcome(item: ItemBody, caller: Caller, key: str | None, plain: bool) -> Outcome:
     try:
-        return accept_decoded(item, caller, key)
+        return accept_decoded(item, caller, key, plain)
     except ValidationFailed as error:
         return error
 

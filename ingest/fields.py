@@ -14,6 +14,9 @@ MAX_NAME = 255
 MAX_EMAIL = 320
 MAX_KEY = 255
 MAX_DEPTH = 64
+SHORT_DATA = 2 * MAX_DEPTH
+"""Bytes: data that is no longer cannot be nested too deeply, as every level has two brackets."""
+
 MAX_AHEAD_MS = 5 * 60 * 1000
 
 _ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
@@ -97,7 +100,7 @@ def occurred_ms(text: str, now_ms: int) -> int | FieldError:
 
 def data_error(data: bytes) -> FieldError | None:
     """What is wrong with the JSON text of `data` (its syntax is known to be right)."""
-    if len(data) > 2 * MAX_DEPTH and data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
+    if len(data) > SHORT_DATA and data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
         return FieldError("data", f"Nested deeper than {MAX_DEPTH} levels", "custom")
     if data[:1] == b"{" and (b"locale" in data or b"\\" in data) and not _has_good_locale(data):
         return FieldError("data.locale", "Must be a string", "invalid_type")

@@ -90,7 +90,7 @@ class TrackRoutes:
         except (MalformedBody, ValidationFailed):
             self._metrics.events_rejected.inc()
             raise
-        position = await self._append([accepted.entry], caller.now_ms)
+        position = await self._append([accepted], caller.now_ms)
         return RawResponse(200, answers.tracked(accepted), answers.headers(position))
 
     async def batch(self, scope: Scope, receive: Receive) -> RawResponse:
@@ -102,7 +102,7 @@ class TrackRoutes:
         body = await read_body(scope, receive, self._settings.max_batch_bytes, head.encoding)
         caller = Caller(principal, self._clock.now_ms(), self._log.partitions)
         outcomes = accept_body(body, kind, caller, key, self._limits)
-        entries = [outcome.entry for outcome in outcomes if isinstance(outcome, Accepted)]
+        entries = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
         self._metrics.events_rejected.inc(len(outcomes) - len(entries))
         position = await self._append(entries, caller.now_ms) if entries else {}
         return RawResponse(200, answers.batch(outcomes), answers.headers(position))

@@ -7,13 +7,15 @@ A log has the topics of `schemas.topics`. Events are appended by `append`, many 
 from asyncio import Future
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from schemas.position import Position
 from schemas.topics import Topic
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """An event on its way into the log.
 
     Attributes:

@@ -92,7 +92,8 @@ def pack_appends(appends: Iterable[Append], max_record_bytes: int) -> list[Packe
     buckets: dict[int, _Bucket] = {}
     records = []
     for append in appends:
-        for partition, line, derived in append.entries:
+        for entry in append.entries:
+            partition, line = entry.partition, entry.line
             bucket = buckets.get(partition)
             if bucket is None or bucket.room < len(line):
                 if bucket is not None:
@@ -100,7 +101,7 @@ def pack_appends(appends: Iterable[Append], max_record_bytes: int) -> list[Packe
                 bucket = buckets[partition] = _Bucket(append.accepted_ms, max_record_bytes)
             bucket.room -= len(line)
             bucket.lines.append(line)
-            if derived:
+            if entry.derived:
                 bucket.derived = True
             if not bucket.appends or bucket.appends[-1] is not append:
                 bucket.join(append)

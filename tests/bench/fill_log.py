@@ -38,7 +38,7 @@ async def _fill(project_id: str, count: int) -> None:
     for start in range(0, count, 1000):
         caller = Caller(principal, SystemClock().now_ms(), partitions)
         outcomes = accept_body(_body(start), b"application/json", caller, None, _LIMITS)
-        entries = [outcome.entry for outcome in outcomes if isinstance(outcome, Accepted)]
+        entries = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
         while True:
             try:
                 futures.append(log.append(entries, caller.now_ms))

@@ -51,9 +51,11 @@ def run(url: str, script: str, *, key: str = "", connections: int = 64, seconds:
 
 def _parsed(text: str) -> Measured:
     def found(pattern: str, default: str = "0") -> str:
-        match = re.search(pattern, text)
+        match = re.search(pattern, text, re.MULTILINE)
         return match[1] if match else default
 
     errors = re.findall(r"(?:connect|read|write|timeout) (\d+)", text)
     failed = int(found(r"Non-2xx or 3xx responses: (\d+)")) + sum(map(int, errors))
-    return Measured(float(found(r"Requests/sec:\s+([\d.]+)")), found(r"50%\s+(\S+)"), found(r"99%\s+(\S+)"), failed)
+    return Measured(
+        float(found(r"Requests/sec:\s+([\d.]+)")), found(r"^\s+50%\s+(\S+)"), found(r"^\s+99%\s+(\S+)"), failed
+    )

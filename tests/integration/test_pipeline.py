@@ -230,8 +230,8 @@ def test_an_insert_that_reached_some_tables_and_not_others_is_completed(world: W
             for view in views:
                 world.tables.execute(f"DROP VIEW IF EXISTS {view} SYNC")
 
+    crashing = FaultyTables(world.tables, at=inserts_events(world), after=True, before=without_views)
     with pytest.raises(Crash):
-        crashing = FaultyTables(world.tables, at=inserts_events(world), after=True, before=without_views)
         world.write(world.pipeline(crashing))
     for migration in migrations():
         for statement in migration.statements:

@@ -105,9 +105,9 @@ def test_data_is_kept_as_sent(text: str) -> None:
     assume(data_error(text.encode()) is None)
     body = f'{{"event":"a","data": {text}\n,"email":"a@b.co"}}'.encode()
     accepted = accept_track(body, CALLER, None)
-    assert decode_event(accepted.entry.line).data == text
+    assert decode_event(accepted.line).data == text
 
-    value = pack([accepted.entry.line], derived=False, accepted_ms=1)
+    value = pack([accepted.line], derived=False, accepted_ms=1)
     line = json.loads(positioned(unpack(value), 1, 2))
     assert line["data"] == text
     assert (line["log_partition"], line["log_offset"], line["log_index"]) == (1, 2, 0)
@@ -145,7 +145,7 @@ def outcome_of(body: bytes, key: str | None = None) -> Accepted | RequestError:
             outcomes.append(error)
     for outcome in outcomes:
         if isinstance(outcome, Accepted):
-            decode_event(outcome.entry.line)
+            decode_event(outcome.line)
         else:
             assert 400 <= error_response(outcome, "id").status < 500
             assert not isinstance(outcome, ValidationFailed) or outcome.field_errors
@@ -180,7 +180,7 @@ def test_a_name_is_kept_verbatim_or_refused(name: str, email: str) -> None:
     body = json.dumps({"event": name, "email": f"{email}@b.co"}).encode()
     outcome = outcome_of(body)
     if isinstance(outcome, Accepted):
-        event = decode_event(outcome.entry.line)
+        event = decode_event(outcome.line)
         assert (event.name, event.email) == (name, f"{email}@b.co".lower())
     else:
         assert {problem.field for problem in outcome.field_errors} <= {"event", "email"}
@@ -200,9 +200,9 @@ def comparable(outcome: Outcome) -> Any:
     """An outcome without what is random in it."""
     if isinstance(outcome, RequestError):
         return type(outcome), outcome.message, outcome.field_errors
-    event = decode_event(outcome.entry.line)
+    event = decode_event(outcome.line)
     name = event.id if event.derived else ""
-    return name, event.name, event.email, event.data, event.subscribed, event.occurred_at, outcome.entry.partition
+    return name, event.name, event.email, event.data, event.subscribed, event.occurred_at, outcome.partition
 
 
 def results_of(accept: Callable[[], Sequence[Outcome]]) -> Any:

@@ -32,46 +32,44 @@ def problems(body: Any) -> list[tuple[str, str]]:
 
 def test_the_line_is_the_event_and_leaves_out_what_it_does_not_have() -> None:
     accepted = track(EVENT)
-    assert decode_event(accepted.entry.line) == Event(
+    assert decode_event(accepted.line) == Event(
         PROJECT, accepted.event, "signup", "2026-11-23T07:00:00.123Z", accepted.contact, "ada@example.com"
     )
     assert accepted.timestamp == "2026-11-23T07:00:00.123Z"
-    assert accepted.entry.derived is False
+    assert accepted.derived is False
 
 
 def test_the_events_of_a_contact_all_go_to_the_partition_of_its_id() -> None:
     for number in range(50):
         accepted = track({**EVENT, "email": f"user{number}@example.com"})
         assert accepted.contact == contact_id(PROJECT, f"user{number}@example.com")
-        assert accepted.entry.partition == partition_of(accepted.contact, 6)
+        assert accepted.partition == partition_of(accepted.contact, 6)
         one_partition = Caller(CALLER.principal, NOW_MS, partitions=1)
-        assert track({**EVENT, "email": f"user{number}@example.com"}, caller=one_partition).entry.partition == 0
+        assert track({**EVENT, "email": f"user{number}@example.com"}, caller=one_partition).partition == 0
 
 
 def test_contacts_spread_over_the_partitions() -> None:
-    found = [track({**EVENT, "email": f"user{number}@example.com"}).entry.partition for number in range(600)]
+    found = [track({**EVENT, "email": f"user{number}@example.com"}).partition for number in range(600)]
     assert all(60 <= found.count(partition) <= 140 for partition in range(6))
 
 
 def test_a_key_makes_the_id_and_marks_the_entry_as_derived() -> None:
     first, again = track(EVENT, "k"), track({**EVENT, "event": "other"}, "k")
     assert first.event == again.event
-    assert first.entry.derived
-    assert decode_event(first.entry.line).derived
+    assert first.derived
+    assert decode_event(first.line).derived
 
 
 def test_an_items_own_key_goes_before_the_default() -> None:
     body = json.dumps({**EVENT, "idempotencyKey": "own"}).encode()
     assert accept_item(body, CALLER, "default").event == track(EVENT, "own").event
     assert accept_item(json.dumps(EVENT).encode(), CALLER, "default").event == track(EVENT, "default").event
-    assert accept_item(json.dumps(EVENT).encode(), CALLER, None).entry.derived is False
+    assert accept_item(json.dumps(EVENT).encode(), CALLER, None).derived is False
 
 
 def test_the_receipt_is_kept_only_where_it_differs_from_the_time_of_the_event() -> None:
-    assert decode_event(track({**EVENT, "timestamp": "2026-11-23T07:00:00.123Z"}).entry.line).received_at == ""
-    assert (
-        decode_event(track({**EVENT, "timestamp": "2020-01-01"}).entry.line).received_at == "2026-11-23T07:00:00.123Z"
-    )
+    assert decode_event(track({**EVENT, "timestamp": "2026-11-23T07:00:00.123Z"}).line).received_at == ""
+    assert decode_event(track({**EVENT, "timestamp": "2020-01-01"}).line).received_at == "2026-11-23T07:00:00.123Z"
 
 
 def test_problems_are_in_the_order_of_the_members_whatever_they_are() -> None:
@@ -95,7 +93,7 @@ def test_a_wrong_type_hides_no_problem_of_another_member() -> None:
 
 
 def test_a_later_copy_of_a_member_makes_good_what_an_earlier_one_had_wrong() -> None:
-    assert track(b'{"event":1,"email":"a@b.co","event":"x"}').entry.line
+    assert track(b'{"event":1,"email":"a@b.co","event":"x"}').line
 
 
 @pytest.mark.parametrize(

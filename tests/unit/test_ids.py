@@ -44,18 +44,29 @@ def test_ids_of_later_milliseconds_sort_behind_as_text() -> None:
     assert made == sorted(made)
 
 
+def test_ids_of_one_millisecond_sort_in_the_order_in_which_they_were_given_out() -> None:
+    made = [event_id(1763881200000) for _ in range(1000)]
+    assert made == sorted(made)
+
+
+def test_ids_do_not_repeat_where_the_clock_steps_back_and_forth() -> None:
+    made = {event_id(1763881200000 + number % 2) for number in range(10_000)}
+    assert len(made) == 10_000
+
+
 def test_ids_do_not_repeat_also_where_the_random_bytes_are_fetched_anew() -> None:
     made = {event_id(1763881200000) for _ in range(50_000)}
     assert len(made) == 50_000
 
 
-def test_all_74_random_bits_are_used() -> None:
+def test_all_random_bits_are_used() -> None:
     free = (0xFFF << 64) | ((1 << 62) - 1)
     ones, zeros = 0, 0
-    for _ in range(200):
-        bits = UUID(event_id(1763881200000)).int
+    for number in range(200):
+        bits = UUID(event_id(1763881200000 + number)).int & ((1 << 80) - 1)
         ones, zeros = ones | bits, zeros | ~bits
-    assert ones & free == zeros & free == free
+    assert ones & free == free & ~(1 << 47)  # the counter's first bit stays 0
+    assert zeros & free == free
 
 
 def test_random_digits_differ() -> None:

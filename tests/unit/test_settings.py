@@ -53,7 +53,7 @@ def test_variables_set_them_nested_by_two_underscores(monkeypatch: pytest.Monkey
     )
     settings = load()
     assert settings.data_dir == Path("/data")
-    assert (settings.kafka.linger_ms, settings.kafka.partitions) == (2.5, 6)
+    assert (settings.kafka.linger_ms, settings.kafka.partitions) == (2.5, 4)
     assert settings.kafka.sasl_password.get_secret_value() == "secret"
     assert settings.log.access is True
     assert settings.query.cors_origins == ["https://a.example"]
