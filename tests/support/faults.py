@@ -1,5 +1,6 @@
 """Tables that fail on purpose: a crash or a lost answer at one statement of the writer's protocol."""
 
+import itertools
 from collections.abc import Callable, Mapping
 
 from penstock.clickhouse import Tables
@@ -35,11 +36,12 @@ class FaultyTables:
         self._error = error
         self._before = before
         self.statements: list[str] = []
+        self._numbers = itertools.count()  # several threads take them
 
     def _run(self, what: str, call: Callable[[], list[Row]]) -> list[Row]:
         self._before(what)
         self.statements.append(what)
-        hit = len(self.statements) - 1 == self._at
+        hit = next(self._numbers) == self._at
         if hit and not self._after:
             raise self._error()
         rows = call()
