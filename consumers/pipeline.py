@@ -17,7 +17,7 @@ from consumers.sink import LogEnds, Prepared, Sink, Written, prepare
 from consumers.thread import CallThreads
 from penstock.clickhouse import Tables
 from penstock.clock import Clock
-from penstock.errors import StartError, Unavailable
+from penstock.errors import StartError, Unavailable, WriterFenced
 from penstock.eventlog import EventLog, StoredRecord
 from penstock.settings import Writer
 from penstock.telemetry import Metrics
@@ -102,7 +102,7 @@ class Pipeline:
             Where records are missing: read again from there. What came before a gap is stored.
 
         Raises:
-            WriterFenced: partitions are another's now.
+            WriterFenced: partitions are another's now, and released; what came for the others is still buffered.
             TablesRefused, UnknownFormat, StartError: the writer cannot go on.
             Stopped: see `stop`.
         """
@@ -123,7 +123,7 @@ class Pipeline:
         if not batches:
             return False
         ready = [prepare(batch) for batch in batches]
-        self._persistently("announce", lambda: self._sink.announce(ready, self._clock.now_ms()))
+        self._announce(ready)
         written = self._inserts.map(self._insert, ready)
         self._persistently("conclude", lambda: self._sink.conclude(written, ends, self._clock.now_ms()))
         for done in written:
@@ -131,6 +131,13 @@ class Pipeline:
             self._dead_letter_limit.count(good=done.stored + done.repeated, bad=len(done.dead))
         self._count(written, ends)
         return True
+
+    def _announce(self, ready: Sequence[Prepared]) -> None:
+        try:
+            self._persistently("announce", lambda: self._sink.announce(ready, self._clock.now_ms()))
+        except WriterFenced:
+            self.release(self.partitions - self._sink.progress().keys())
+            raise
 
     def _insert(self, ready: Prepared) -> Written:
         with self._metrics.insert_seconds.time():

@@ -264,6 +264,21 @@ def test_a_stale_writer_is_fenced_and_stores_nothing(world: World) -> None:
     world.check()
 
 
+def test_a_writer_that_lost_one_partition_goes_on_with_the_other(world: World) -> None:
+    world.grow()
+    first = world.pipeline()
+    starts = first.claim(world.records)
+    second = world.pipeline()
+    world.deliver(second, second.claim([1]))
+    with pytest.raises(WriterFenced):
+        world.deliver(first, starts)
+    assert first.partitions == {0}
+    world.grow()
+    world.deliver(first, {0: 4})
+    world.deliver(second, {1: 4})
+    world.check()
+
+
 @pytest.mark.parametrize("paused_before", ["insert events", "insert writer_progress", "select"])
 def test_a_writer_that_pauses_anywhere_while_another_takes_over(world: World, paused_before: str) -> None:
     """The newcomer runs in the middle of the old writer's batch, at every statement of the kind."""
