@@ -52,10 +52,10 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 class _EventIds:
-    """UUIDv7 (RFC 9562, 5.7 and 6.2): milliseconds since 1970, then 74 random bits, drawn anew for each millisecond.
+    """UUIDv7 (RFC 9562, 5.7 and 6.2): milliseconds since 1970, then 73 random bits, drawn anew for each millisecond.
 
     Within one, the last 48 bits count up from where they were drawn (from the lower half, so that they never overflow):
-    events of one process have ids in the order in which they came, and drawing for each would cost three times as much.
+    events of one process have ids in the order in which they came, and the draw is shared by all of the millisecond.
     """
 
     def __init__(self) -> None:
