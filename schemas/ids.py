@@ -1,8 +1,8 @@
 """Identities: how the ids of contacts and events come about.
 
 Derived ids are UUIDv5, so that the write path looks nothing up: the same person, and the same retry, has the same id in
-every process. The digests are computed with hashlib directly: `uuid.uuid5` costs three times as much, and this runs
-once or twice per event (tests/bench/bench_accept.py).
+every process. The digests are computed with hashlib directly, past `uuid.uuid5` and its objects, as this runs once or
+twice per event.
 """
 
 import os

@@ -5,8 +5,8 @@
     {"log_index":1,"project_id":"…","id":"…", …}
 
 Several events in one record divide the cost of producer, broker and consumer by their number. From a few events on the
-lines are compressed: a log that is kept for ever is then a fifth of the size, and what is synced, sent and copied too
-(tests/bench/bench_record.py). The checksum covers the rest of the header and what follows it: a record that passes it
+lines are compressed: a log that is kept for ever is then a fifth of the size, and what is synced, sent and copied too.
+The checksum covers the rest of the header and what follows it: a record that passes it
 holds what ingest wrote, byte for byte, so the consumer may hand the lines on undecoded; one that does not is a dead
 letter. A reader meets every older format; a newer one stops it (`UnknownFormat`), since guessing would lose events and
 dead-lettering would empty the log of a half-upgraded installation.
