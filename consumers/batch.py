@@ -1,7 +1,7 @@
 """Batches: contiguous records of one partition that go into the tables as one insert. Pure.
 
 What a batch holds decides its token, so a range that was announced before a crash is formed again exactly, whatever the
-limits are by then.
+limits are by then. A deletion is a batch of its own: it removes what stands before it, and only that.
 """
 
 from collections import deque
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penstock.eventlog import StoredRecord
-from schemas.record import sizes
+from schemas.record import is_deletion, sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,12 @@ class PartitionBuffer:
         return self._batch(self._length(limits))
 
     def _length(self, limits: BatchLimits) -> int:
+        if is_deletion(self._records[0].value):
+            return 1
         rows = size = length = 0
         for record in self._records:
+            if is_deletion(record.value):
+                break
             events, plain_bytes = sizes(record.value)
             rows += events
             size += plain_bytes

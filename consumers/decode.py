@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from penstock.eventlog import StoredRecord
+from schemas.deletion import Deletion
 from schemas.event import decode_mark
-from schemas.record import MalformedRecord, positioned, unpack
+from schemas.record import MalformedRecord, positioned, unpack, unpack_deletion
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,15 @@ def decode(record: StoredRecord) -> DecodedRecord:
         raise MalformedRecord(f"an event is not readable: {error}") from error
     lines = positioned(unpacked, record.partition, record.offset)
     return DecodedRecord(lines, unpacked.events, unpacked.accepted_ms, derived)
+
+
+def decode_deletion(record: StoredRecord) -> Deletion:
+    """Reads a record that says of itself that it is a deletion.
+
+    Raises:
+        MalformedRecord: it is none; a dead letter.
+    """
+    return unpack_deletion(record.value or b"").deletion
 
 
 def _derived_ids(lines: bytes) -> dict[int, str]:

@@ -121,6 +121,7 @@ class WriterApp:
         self._on_failure = on_failure
         self._topic = f"{kafka.topic_prefix}.{Topic.EVENTS}"
         self._thread = CallThread("writer")
+        self._writing: asyncio.Task[None] | None = None
         self._app: Any = None  # faust has no types that mypy could see
         self._busy = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -140,6 +141,8 @@ class WriterApp:
             while not self._stopping.is_set():
                 await self._wait_for_topic()
                 await self._be_member()
+        except Stopped:
+            _log.info("writer stopped while it waited")
         except Exception as error:  # noqa: BLE001 - nobody awaits this task before the end
             self._fail(error)
         finally:
@@ -228,14 +231,14 @@ class WriterApp:
         app.agent(topic, name="writer")(_receiver(inbox))
         app.on_partitions_revoked.connect(self._hand_over)
         starting = asyncio.create_task(app.start())
-        writing = asyncio.create_task(self._write_inbox(app, inbox))
+        self._writing = asyncio.create_task(self._write_inbox(app, inbox))
         self._app = app
         try:
             yield app
         finally:
             self._app = None
             await self._finish_batch()
-            writing.cancel()
+            self._writing.cancel()
             await self._leave(app, starting)
 
     async def _finish_batch(self) -> bool:
@@ -261,6 +264,8 @@ class WriterApp:
     def _expect_health(self, app: Any) -> None:
         if app.crashed:
             raise _Trouble(f"the consumer failed: {app.crash_reason!r}")
+        if self._writing is not None and self._writing.done():
+            raise _Trouble(f"records are not taken any more: {self._writing.exception()!r}")
         self._note_rebalancing(app)
         since = self._rebalancing_since
         if since is not None and time.monotonic() - since > _REBALANCE_SECONDS:
@@ -307,8 +312,7 @@ class WriterApp:
             for gap in await self._thread.call(self._pipeline.write, mine, self._ends(app)):
                 self._note_gap(gap)
         except WriterFenced as error:
-            _log.warning("partitions lost to another writer", reason=str(error))
-            self._given_anew = True
+            self._note_fenced(error)
         except Stopped:
             _log.info("writer stopped while it waited")
             return False
@@ -316,6 +320,11 @@ class WriterApp:
             self._fail(error)
             return False
         return True
+
+    def _note_fenced(self, error: WriterFenced) -> None:
+        """All partitions are claimed anew, those that the group says are ours."""
+        _log.warning("partitions lost to another writer", reason=str(error))
+        self._given_anew = True
 
     def _fail(self, error: Exception) -> None:
         if isinstance(error, (PenstockError, UnknownFormat)):
@@ -368,6 +377,8 @@ class WriterApp:
             await self._fetch_missed(app, ends)
         except (Stopped, _Trouble):
             raise
+        except WriterFenced as error:
+            self._note_fenced(error)
         except Exception as error:  # noqa: BLE001 - nobody awaits this task
             self._fail(error)
 

@@ -11,7 +11,7 @@ import structlog
 from consumers.pipeline import Pipeline, Stopped, pause_between
 from consumers.sink import LogEnds
 from penstock.clock import Clock
-from penstock.errors import LogUnavailable, PenstockError
+from penstock.errors import LogUnavailable, PenstockError, WriterFenced
 from penstock.eventlog import EventLog, LogTail
 from penstock.settings import Writer
 from schemas.record import UnknownFormat
@@ -68,8 +68,8 @@ class WriterLoop:
     def _run(self) -> None:
         step_back()
         try:
-            starts = self._pipeline.claim(range(self._log.partitions))
-            self._follow(starts)
+            while not self._stopping.is_set():
+                self._own()
         except Stopped:
             _log.info("writer stopped while it waited")
         except (PenstockError, UnknownFormat) as error:
@@ -79,6 +79,14 @@ class WriterLoop:
             _log.exception("writer failed")
             self._on_failure(error)
             raise
+
+    def _own(self) -> None:
+        """Writes all partitions until told to stop, or until a rebuild takes them."""
+        try:
+            self._follow(self._pipeline.claim(range(self._log.partitions)))
+        except WriterFenced as error:
+            _log.info("partitions are taken", reason=str(error))
+            self._pipeline.release(self._pipeline.partitions)
 
     def _follow(self, starts: dict[int, int]) -> None:
         tail = self._log.tail(Topic.EVENTS, starts)

@@ -6,7 +6,8 @@ aside, anything else ends the writer. All of it blocks and belongs into a thread
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import structlog
@@ -15,9 +16,9 @@ from consumers.batch import BatchLimits, LogGap, PartitionBuffer
 from consumers.deadletter import DeadLetterLimit, publish
 from consumers.sink import LogEnds, Prepared, Sink, Written, prepare
 from consumers.thread import CallThreads
-from penstock.clickhouse import Tables
+from penstock.clickhouse.generations import Generation
 from penstock.clock import Clock
-from penstock.errors import StartError, Unavailable, WriterFenced
+from penstock.errors import StartError, TablesHeld, Unavailable, WriterFenced
 from penstock.eventlog import EventLog, StoredRecord
 from penstock.settings import Writer
 from penstock.telemetry import Metrics
@@ -38,11 +39,18 @@ class Pipeline:
     """See the module. One thread at a time."""
 
     def __init__(
-        self, settings: Writer, *, log: EventLog, tables: Tables, clock: Clock, metrics: Metrics, owner: str
+        self,
+        settings: Writer,
+        *,
+        log: EventLog,
+        for_writing: Callable[[], Generation],
+        clock: Clock,
+        metrics: Metrics,
+        owner: str,
     ) -> None:
         self._limits = BatchLimits(settings.max_rows, settings.max_bytes)
         self._log = log
-        self._sink = Sink(tables, owner)
+        self._sink = Sink(for_writing, owner)
         self._clock = clock
         self._metrics = metrics
         self._dead_letter_limit = DeadLetterLimit(settings.max_dead_letter_share)
@@ -68,10 +76,15 @@ class Pipeline:
         """Takes over partitions; returns the offset of each from which records are wanted.
 
         Raises:
+            WriterFenced: new tables are in place; all that was claimed of the old ones is released.
             Stopped: see `stop`.
         """
         wanted = set(partitions)
-        claimed = self._persistently("claim", lambda: self._sink.claim(wanted, self._clock.now_ms()))
+        try:
+            claimed = self._persistently("claim", lambda: self._sink.claim(wanted, self._clock.now_ms()))
+        except WriterFenced:
+            self.release(self.partitions)
+            raise
         starts = {}
         for partition, progress in claimed.items():
             starts[partition] = progress.stored_through + 1
@@ -133,8 +146,13 @@ class Pipeline:
         return True
 
     def _announce(self, ready: Sequence[Prepared]) -> None:
-        try:
+        with self._releasing_lost():
             self._persistently("announce", lambda: self._sink.announce(ready, self._clock.now_ms()))
+
+    @contextmanager
+    def _releasing_lost(self) -> Iterator[None]:
+        try:
+            yield
         except WriterFenced:
             self.release(self.partitions - self._sink.progress().keys())
             raise
@@ -150,12 +168,14 @@ class Pipeline:
         """Says that the claimed partitions are looked after.
 
         Raises:
+            WriterFenced: see `write`.
             StartError: the writer cannot go on.
         """
         self._expect_log_as_long_as_tables(ends)
         now_ms = self._clock.now_ms()
         try:
-            self._sink.heartbeat(ends, now_ms)
+            with self._releasing_lost():
+                self._sink.heartbeat(ends, now_ms)
         except Unavailable as error:
             _log.warning("heartbeat not stored", reason=error.message)
         self._measure_lag(ends, now_ms)
@@ -180,6 +200,7 @@ class Pipeline:
         for done in written:
             self._metrics.events_stored.inc(done.stored)
             self._metrics.events_repeated.inc(done.repeated)
+            self._metrics.events_deleted.inc(done.deleted)
             self._metrics.dead_letters.inc(len(done.dead))
             for accepted_ms in done.accepted_ms:
                 self._metrics.visible_seconds.observe(max(0, now_ms - accepted_ms) / 1000)
@@ -198,12 +219,14 @@ class Pipeline:
         while True:
             try:
                 return call()
+            except TablesHeld as error:
+                _log.info("waiting", doing=doing, reason=error.message)
             except Unavailable as error:
                 self._metrics.insert_retries.inc()
                 _log.warning("will try again", doing=doing, reason=error.message, pause_seconds=pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             if self._stopping.wait(pause):
                 raise Stopped
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
 
 def pause_between(started: float, least_seconds: float, stopping: threading.Event) -> None:

@@ -7,19 +7,25 @@ pending range, forms the same batch, and inserts it with the same token: the tab
 A sink whose partition was claimed by another must not insert any more, even if it was paused for long. The order makes
 sure: it states the range, *then* reads the claims. A newcomer claims, *then* reads the stated ranges. So either this
 sink sees the claim and stops, or the newcomer sees the range and inserts exactly it.
+
+A deletion is announced and concluded in the same way; in between, rows go instead of coming (`consumers.deletions`).
 """
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import msgspec
 
 from consumers.batch import Batch
 from consumers.deadletter import DeadLetter
-from consumers.decode import DecodedRecord, decode
+from consumers.decode import DecodedRecord, decode, decode_deletion
+from consumers.deletions import delete_before
 from penstock.clickhouse import Tables
+from penstock.clickhouse.generations import Generation
 from penstock.clickhouse.progress import (
     DRAWN_BITS,
-    GENERATION,
     Progress,
     epoch_above,
     read_epochs,
@@ -28,8 +34,9 @@ from penstock.clickhouse.progress import (
     write_progress,
 )
 from penstock.errors import TablesRefused, WriterFenced
-from schemas.record import MalformedRecord, unpositioned
-from schemas.tables import EVENTS, EVENTS_PROBE
+from schemas.deletion import Deletion
+from schemas.record import MalformedRecord, is_deletion, unpositioned
+from schemas.tables import DERIVED_IDS, EVENTS, EVENTS_PROBE
 from schemas.topics import Topic
 
 Place = tuple[int, int]
@@ -59,17 +66,18 @@ class Prepared:
     Attributes:
         records: by offset; those that could not be decoded are missing.
         dead: what could not be.
+        deletion: what the batch is instead of events.
     """
 
     batch: Batch
     records: Mapping[int, DecodedRecord]
     dead: list[DeadLetter]
+    deletion: Deletion | None = None
 
-    @property
-    def token(self) -> str:
+    def token(self, generation: int) -> str:
         """The identity of the insert."""
         batch = self.batch
-        return f"{Topic.EVENTS}:{batch.partition}:{batch.first}-{batch.last}:{GENERATION}"
+        return f"{Topic.EVENTS}:{batch.partition}:{batch.first}-{batch.last}:{generation}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,7 @@ class Written:
         repeated: second copies that were refused.
         dead: what was set aside.
         accepted_ms: when each record's first event was received.
+        deleted: events that went.
     """
 
     batch: Batch
@@ -88,6 +97,7 @@ class Written:
     repeated: int
     dead: list[DeadLetter]
     accepted_ms: list[int]
+    deleted: int = 0
 
 
 def prepare(batch: Batch) -> Prepared:
@@ -96,21 +106,30 @@ def prepare(batch: Batch) -> Prepared:
     Raises:
         UnknownFormat: a newer version wrote a record.
     """
-    records, dead = {}, []
+    records, dead, deletion = {}, [], None
     for record in batch.records:
         try:
-            records[record.offset] = decode(record)
+            if is_deletion(record.value):  # then it is the batch's only record
+                deletion = decode_deletion(record)
+            else:
+                records[record.offset] = decode(record)
         except MalformedRecord as error:
             dead.append(DeadLetter(batch.partition, record.offset, None, str(error), record.value or b""))
-    return Prepared(batch, records, dead)
+    return Prepared(batch, records, dead, deletion)
 
 
 class Sink:
-    """The tables as one writer sees them. Not thread-safe: one batch at a time keeps the order."""
+    """The tables as one writer sees them. Not thread-safe: one batch at a time keeps the order.
 
-    def __init__(self, tables: Tables, owner: str) -> None:
-        self._tables = tables
+    Args:
+        for_writing: tells the generation to claim partitions of; see `Generations.for_writing`.
+    """
+
+    def __init__(self, for_writing: Callable[[], Generation], owner: str) -> None:
+        self._for_writing = for_writing
+        self._generation: Generation | None = None
         self._owner = owner
+        self._deleting = threading.Lock()  # see `consumers.deletions`
         self._drawn = secrets.randbits(DRAWN_BITS)
         self._progress: dict[int, Progress] = {}
         self._sequences: dict[int, int] = {}
@@ -119,8 +138,10 @@ class Sink:
         """Takes over partitions from whoever wrote them; returns how far they are.
 
         Raises:
-            TablesUnavailable: nothing is claimed for sure; claim again.
+            TablesHeld, TablesUnavailable: nothing is claimed for sure; claim again.
+            WriterFenced: new tables are in place; what is claimed of the old ones is released.
         """
+        self._follow_generation()
         wanted = set(partitions)
         epochs = read_epochs(self._tables)
         claimed = {partition: epoch_above(epochs.get(partition, 0), self._drawn) for partition in wanted}
@@ -131,6 +152,24 @@ class Sink:
             self._progress[partition] = replace(before, epoch=epoch, sequence=0)
             self._sequences[partition] = 0
         return {partition: self._progress[partition] for partition in wanted}
+
+    def _follow_generation(self) -> None:
+        generation = self._for_writing()
+        is_new = self._generation is not None and generation.number != self._generation.number
+        self._generation = generation
+        if is_new and self._progress:
+            self._progress.clear()
+            raise WriterFenced("New tables are in place")
+
+    @property
+    def _claimed(self) -> Generation:
+        if self._generation is None:
+            self._generation = self._for_writing()
+        return self._generation
+
+    @property
+    def _tables(self) -> Tables:
+        return self._claimed.tables
 
     def release(self, partitions: Iterable[int]) -> None:
         """Forgets partitions that are another's now."""
@@ -150,36 +189,47 @@ class Sink:
         """
         ranges = {ready.batch.partition: (ready.batch.first, ready.batch.last) for ready in batches}
         self._state([replace(self._progress[part], pending=span, written_ms=now_ms) for part, span in ranges.items()])
+        self._expect_own(ranges)
+
+    def _expect_own(self, partitions: Iterable[int]) -> None:
         epochs = read_epochs(self._tables)
-        lost = [partition for partition in ranges if epochs.get(partition, 0) > self._progress[partition].epoch]
+        lost = [partition for partition in partitions if epochs.get(partition, 0) > self._progress[partition].epoch]
         if lost:
             self.release(lost)
             raise WriterFenced(f"Another writer has taken the partitions {lost}")
 
     def insert(self, ready: Prepared) -> Written:
-        """Inserts an announced batch; the same call again changes nothing.
+        """Inserts an announced batch, or carries out its deletion; the same call again changes nothing.
 
         Raises:
             TablesUnavailable: not known whether it was inserted; insert again.
             TablesRefused: the tables refuse it although every line for itself is good.
         """
+        if ready.deletion is not None:
+            with self._deleting:
+                deleted = delete_before(self._tables, ready.deletion, ready.batch.partition, ready.batch.first)
+            return Written(ready.batch, 0, 0, [], [], deleted)
+        return self._insert_events(ready)
+
+    def _insert_events(self, ready: Prepared) -> Written:
         refused: dict[Place, DeadLetter] = {}
         while True:
             repeated = self._repeated(ready, refused)
-            lines = _lines(ready, repeated | refused.keys())
+            dropped = repeated | refused.keys()
             try:
-                self._insert_lines(lines, ready.token)
+                self._insert_lines(EVENTS, _lines(ready, dropped), ready)
             except TablesRefused as refusal:
-                found = self._refused_events(ready.batch.partition, _places(ready, repeated | refused.keys()))
+                found = self._refused_events(ready.batch.partition, _places(ready, dropped))
                 if not found:
                     raise refusal from None
                 refused |= found
             else:
+                self._insert_lines(DERIVED_IDS, _derived_lines(ready, dropped), ready)
                 return self._written(ready, len(repeated), [*ready.dead, *refused.values()], len(refused))
 
-    def _insert_lines(self, lines: list[bytes], token: str) -> None:
+    def _insert_lines(self, table: str, lines: list[bytes], ready: Prepared) -> None:
         if lines:
-            self._tables.insert(EVENTS, b"\n".join(lines), token=token)
+            self._tables.insert(table, b"\n".join(lines), token=ready.token(self._claimed.number))
 
     def _written(self, ready: Prepared, repeated: int, dead: list[DeadLetter], refused: int) -> Written:
         rows = sum([decoded.rows for decoded in ready.records.values()]) - repeated - refused
@@ -248,8 +298,10 @@ class Sink:
         """States that the claimed partitions are still looked after, and whether something is left.
 
         Raises:
+            WriterFenced: another writer has a partition.
             TablesUnavailable: the next one will do.
         """
+        self._expect_own(self._progress)
         self._state([self._stated(part, now.stored_through, ends, now_ms, []) for part, now in self._progress.items()])
 
     def _stated(self, partition: int, through: int, ends: LogEnds, now_ms: int, accepted_ms: list[int]) -> Progress:
@@ -291,6 +343,17 @@ def _lines(ready: Prepared, dropped: Collection[Place]) -> list[bytes]:
         else:
             lines.append(decoded.lines)
     return lines
+
+
+def _derived_lines(ready: Prepared, dropped: Collection[Place]) -> list[bytes]:
+    """The rows of the batch's derived ids, without those of some events."""
+    partition = ready.batch.partition
+    return [
+        msgspec.json.encode({"id": id_, "log_partition": partition, "log_offset": offset})
+        for offset, decoded in ready.records.items()
+        for index, id_ in decoded.derived.items()
+        if (offset, index) not in dropped
+    ]
 
 
 def _places(ready: Prepared, dropped: Collection[Place]) -> list[tuple[Place, bytes]]:

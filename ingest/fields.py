@@ -7,10 +7,9 @@ from functools import lru_cache
 import msgspec
 
 from penstock.errors import FieldError
-from schemas.names import is_reserved
+from schemas.names import MAX_NAME, is_reserved
 from schemas.times import parse_iso, to_ms
 
-MAX_NAME = 255
 MAX_EMAIL = 320
 MAX_KEY = 255
 MAX_DEPTH = 64

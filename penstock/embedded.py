@@ -16,7 +16,8 @@ from consumers.pipeline import Pipeline
 from ingest.routes import direct_routes, write_routes
 from ingest.track import TrackRoutes
 from penstock.auth import KeyRing
-from penstock.clickhouse import Tables
+from penstock.clickhouse.gateway import ClientTables
+from penstock.clickhouse.generations import Generations, LiveTables
 from penstock.clickhouse.migrate import check_version, migrate
 from penstock.clock import SystemClock
 from penstock.errors import StartError
@@ -27,6 +28,7 @@ from penstock.projects import ControlFollower, NewProject, create_project
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 from query_api.app import make_freshness, running
+from query_api.deleting import Deleter
 from query_api.reader import Reader
 from query_api.routes import read_routes
 from schemas.control import control_key, encode_subject
@@ -68,24 +70,27 @@ class Embedded:
             await log.stop()
 
     @asynccontextmanager
-    async def _running(self, log: SqliteLog, tables: Tables) -> AsyncIterator[Shell]:
+    async def _running(self, log: SqliteLog, tables: ClientTables) -> AsyncIterator[Shell]:
         ring = KeyRing()
         follower = ControlFollower(log, ring)
         follower.start()
-        writer = self._writer(log, tables)
+        generations = Generations(tables)
+        writer = self._writer(log, generations)
         writer.start()
         try:
             await asyncio.to_thread(self._first_project, log, ring, follower)
-            async with self._app(log, tables, ring, follower) as app:
+            async with self._app(log, generations, ring, follower) as app:
                 yield app
         finally:
             await asyncio.to_thread(writer.stop)
             await asyncio.to_thread(follower.stop)
 
-    def _writer(self, log: SqliteLog, tables: Tables) -> WriterLoop:
+    def _writer(self, log: SqliteLog, generations: Generations) -> WriterLoop:
         writer, clock = self._settings.writer, self._clock
         owner = f"{socket.gethostname()}/{os.getpid()}"
-        pipeline = Pipeline(writer, log=log, tables=tables, clock=clock, metrics=self._metrics, owner=owner)
+        pipeline = Pipeline(
+            writer, log=log, for_writing=generations.for_writing, clock=clock, metrics=self._metrics, owner=owner
+        )
         return WriterLoop(writer, log=log, pipeline=pipeline, clock=clock, on_failure=self._on_failure)
 
     def _first_project(self, log: SqliteLog, ring: KeyRing, follower: ControlFollower) -> None:
@@ -98,13 +103,14 @@ class Embedded:
 
     @asynccontextmanager
     async def _app(
-        self, log: SqliteLog, tables: Tables, ring: KeyRing, follower: ControlFollower
+        self, log: SqliteLog, generations: Generations, ring: KeyRing, follower: ControlFollower
     ) -> AsyncIterator[Shell]:
         settings, metrics = self._settings, self._metrics
         metrics.log_pending_bytes.set_function(lambda: log.pending_bytes)
         track = TrackRoutes(settings.ingest, log=log, authenticate=ring, clock=self._clock, metrics=metrics)
-        reader, freshness = Reader(tables, settings, metrics), make_freshness(settings, tables)
-        checks = {"log": log.check, "keys": follower.check, "tables": lambda: check_version(tables)}
+        live = LiveTables(generations)
+        reader, freshness = Reader(live, settings, metrics), make_freshness(settings, live)
+        checks = {"log": log.check, "keys": follower.check, "tables": lambda: check_version(generations)}
         app = FastAPI(redirect_slashes=False, **describe("penstock"))
         app.include_router(write_routes(track))
         app.include_router(
@@ -112,6 +118,7 @@ class Embedded:
                 authenticate=ring,
                 reader=reader,
                 freshness=freshness,
+                deleter=Deleter(log, reader=reader, freshness=freshness, clock=self._clock),
                 after_position_seconds=settings.query.after_position_seconds,
             )
         )
@@ -138,13 +145,13 @@ class Embedded:
             typer.echo(f"penstock is ready at {address}   (keys: 'penstock key create'; docs: {address}/docs)")
 
 
-def _open_tables(tables: Tables) -> None:
+def _open_tables(tables: ClientTables) -> None:
     """Migrates, in a thread that steps back: the engine's own threads inherit that.
 
     When both cores are busy, acknowledging goes before merging and projecting, which catch up afterwards.
     """
     step_back()
-    migrate(tables)
+    migrate(Generations(tables))
 
 
 def _first_greeting(address: str, made: NewProject) -> str:

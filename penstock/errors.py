@@ -3,6 +3,7 @@
     PenstockError
     ├── RequestError            the caller's request; knows its HTTP status
     │   ├── MalformedBody             400  BAD_REQUEST
+    │   ├── ReservedName              400  BAD_REQUEST
     │   ├── MissingAuth               401  MISSING_AUTH
     │   ├── InvalidApiKey             401  INVALID_API_KEY
     │   ├── ProjectDisabled           403  PROJECT_DISABLED
@@ -15,6 +16,7 @@
     │   ├── LogUnavailable            503  the log did not take or give records
     │   ├── LogOverloaded             503  too much waits for the log
     │   ├── TablesUnavailable         503  ClickHouse did not answer
+    │   ├── TablesHeld                503  a rebuild is about to put new tables in place
     │   └── NotYetVisible             503  X-After-Position was not reached in time
     ├── TablesRefused           ClickHouse refused a statement; a retry would be refused as well
     ├── WriterFenced            another writer has taken the partition
@@ -71,6 +73,13 @@ class RequestError(PenstockError):
 
 class MalformedBody(RequestError):
     """The body, or a header that must be well formed, cannot be read."""
+
+    status = 400
+    code = "BAD_REQUEST"
+
+
+class ReservedName(RequestError):
+    """A name of the product's own events, where only names of callers can stand."""
 
     status = 400
     code = "BAD_REQUEST"
@@ -175,6 +184,10 @@ class LogOverloaded(Unavailable):
 
 class TablesUnavailable(Unavailable):
     """ClickHouse did not answer, or answered that it cannot for now."""
+
+
+class TablesHeld(Unavailable):
+    """No writer may claim partitions for the moment, as a rebuild is about to put new tables in place."""
 
 
 class NotYetVisible(Unavailable):

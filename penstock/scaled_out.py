@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from ingest.app import create_app as create_ingest
 from penstock.auth import KeyRing
+from penstock.clickhouse.generations import Generations, LiveTables
 from penstock.clickhouse.migrate import check_version
 from penstock.clock import SystemClock
 from penstock.eventlog.kafka import KafkaLog
@@ -59,19 +60,22 @@ async def open_query(settings: Settings) -> AsyncIterator[Shell]:
 
     log = KafkaLog(settings.kafka)
     tables = make_tables(settings)
+    generations = Generations(tables)
+    await log.start()  # for deletions
     try:
         async with _followed_keys(log) as (ring, follower):
             app = create_query(
                 settings,
-                tables=tables,
+                live=LiveTables(generations),
+                markers=log,
                 authenticate=ring,
                 metrics=Metrics(),
-                checks={"keys": follower.check, "tables": lambda: check_version(tables)},
+                checks={"keys": follower.check, "tables": lambda: check_version(generations)},
             )
             yield app
     finally:
         tables.close()
-        log.close()
+        await log.stop()
 
 
 @asynccontextmanager
@@ -82,10 +86,15 @@ async def open_consume(settings: Settings, on_failure: Callable[[Exception], Non
 
     log, tables, metrics, clock = KafkaLog(settings.kafka), make_tables(settings), Metrics(), SystemClock()
     owner = f"{socket.gethostname()}/{os.getpid()}"
-    pipeline = Pipeline(settings.writer, log=log, tables=tables, clock=clock, metrics=metrics, owner=owner)
+    generations = Generations(tables)
+    pipeline = Pipeline(
+        settings.writer, log=log, for_writing=generations.for_writing, clock=clock, metrics=metrics, owner=owner
+    )
     writer = WriterApp(settings.kafka, settings.writer, log=log, pipeline=pipeline, clock=clock, on_failure=on_failure)
     app = FastAPI(**describe("penstock consume"))
-    app.include_router(operation_routes(metrics, {"consumer": writer.check, "tables": lambda: check_version(tables)}))
+    app.include_router(
+        operation_routes(metrics, {"consumer": writer.check, "tables": lambda: check_version(generations)})
+    )
     shell = install(app, metrics, access=settings.log.access)
     joining = asyncio.create_task(writer.run())
     try:

@@ -46,6 +46,9 @@ class Metrics:
         self.events_repeated = Counter(
             "penstock_events_repeated", "Second copies of derived ids, refused.", registry=self.registry
         )
+        self.events_deleted = Counter(
+            "penstock_events_deleted", "Events removed by deletions of their name.", registry=self.registry
+        )
         self.dead_letters = Counter("penstock_dead_letters", "Records set aside.", registry=self.registry)
         self.insert_seconds = Histogram(
             "penstock_insert_seconds", "One batch into the tables.", buckets=_SECONDS, registry=self.registry

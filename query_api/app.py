@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
-from functools import partial
 
 from fastapi import FastAPI
 
-from penstock.clickhouse import Tables
+from penstock.clickhouse.generations import LiveTables
 from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
 from penstock.http import Check, Shell, describe, install, operation_routes
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
+from query_api.deleting import Deleter, Markers
 from query_api.documentation import DESCRIPTION, TITLE
 from query_api.freshness import Freshness
 from query_api.reader import Reader
@@ -22,16 +22,17 @@ Beside = Callable[[], AbstractAsyncContextManager[object]]
 """What is open while the application runs."""
 
 
-def make_freshness(settings: Settings, tables: Tables) -> Freshness:
-    """The freshness of `tables`; a writer may miss two heartbeats before it is no longer believed."""
+def make_freshness(settings: Settings, live: LiveTables) -> Freshness:
+    """The freshness of the live tables; a writer may miss two heartbeats before it is no longer believed."""
     stale_after_ms = round((1 + 2 * settings.writer.heartbeat_seconds) * 1000)
-    return Freshness(partial(read_progress, tables), SystemClock(), stale_after_ms=stale_after_ms)
+    return Freshness(lambda: read_progress(live.refresh()), SystemClock(), stale_after_ms=stale_after_ms)
 
 
 def create_app(
     settings: Settings,
     *,
-    tables: Tables,
+    live: LiveTables,
+    markers: Markers,
     authenticate: Authenticate,
     metrics: Metrics,
     checks: Mapping[str, Check],
@@ -40,12 +41,13 @@ def create_app(
     """Builds the application; nothing runs before its lifespan does.
 
     Args:
-        tables: stay the caller's, who closes them after the lifespan.
+        live: the tables stay the caller's, who closes them after the lifespan.
+        markers: takes deletions.
         checks: what `/readyz` asks.
         beside: entered before the first request and left after the last, for what keeps `authenticate` up to date.
     """
-    reader = Reader(tables, settings, metrics)
-    freshness = make_freshness(settings, tables)
+    reader = Reader(live, settings, metrics)
+    freshness = make_freshness(settings, live)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -59,6 +61,7 @@ def create_app(
             authenticate=authenticate,
             reader=reader,
             freshness=freshness,
+            deleter=Deleter(markers, reader=reader, freshness=freshness, clock=SystemClock()),
             after_position_seconds=settings.query.after_position_seconds,
         )
     )

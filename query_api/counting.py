@@ -1,15 +1,16 @@
 """Exact counts between any two instants, at a cost that does not depend on how many events there are.
 
-The planner. Counts are kept by hour and by second; a *cut* is an instant at which counting begins, ends, or goes to the
-next bucket. An hour that no cut divides is counted by its rows in `event_hours`; one that is divided, by the seconds in
-`event_seconds`; and a second that is divided (only the two ends of the range can do that) by its events. So each event
-is counted by exactly one of the three, and time zones whose days begin at half past an hour need nothing special.
+The planner. Counts are kept by day, hour, minute and second; a *cut* is an instant at which counting begins, ends, or
+goes to the next bucket. A day that no cut divides is counted by its row; one that is divided, by its hours, and so on
+down to the seconds; and a second that is divided (only the two ends of the range can do that) by its events. So each
+event is counted by exactly one unit, and time zones whose days begin at half past an hour need nothing special.
 """
 
 # ruff: noqa: S608 - a name is a parameter; what stands in the text are tables of ours and integers
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from penstock.clickhouse.contract import Parameter
 from query_api.params import Span
@@ -32,17 +33,11 @@ class CountRequest:
     boundaries: Sequence[int] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Level:
-    """A table of counts: one row per project, `seconds` of time, and name."""
+_UNITS = (86_400, 3600, 60, 1)
+"""Seconds, from coarse to fine; each is a multiple of the next one, and the last is a second."""
 
-    table: str
-    column: str
-    seconds: int
-
-
-_LEVELS = (_Level("event_hours", "hour", 3600), _Level("event_seconds", "second", 1))
-"""From coarse to fine; each one's length is a multiple of the next one's, and the last is a second."""
+_MAX_RANGES = 50
+"""So many ranges may stand in a statement; more units are better told as a list."""
 
 
 def count_statement(asked: CountRequest) -> Statement:
@@ -76,6 +71,22 @@ def _numbers(numbers: Iterable[int]) -> str:
     return ",".join(map(str, numbers))
 
 
+def _between(start: int, end: int) -> str:
+    return f"start >= toDateTime({start}, 'UTC') AND start < toDateTime({end}, 'UTC')"
+
+
+def _in_units(numbers: Sequence[int], seconds: int) -> str:
+    """Whether `start` lies in one of the units of that length, which are told by their numbers since 1970.
+
+    Neighbours make one range: the key finds ranges fast, and a year of days with a time zone is a single one.
+    """
+    breaks = [index for index in range(1, len(numbers)) if numbers[index] != numbers[index - 1] + 1]
+    ranges = [(numbers[i], numbers[j - 1] + 1) for i, j in pairwise([0, *breaks, len(numbers)])]
+    if len(ranges) > _MAX_RANGES:
+        return f"intDiv(toUInt32(start), {seconds}) IN ({_numbers(numbers)})"
+    return "(" + " OR ".join(f"({_between(first * seconds, end * seconds)})" for first, end in ranges) + ")"
+
+
 def _moment(unix_ms: int) -> str:
     return f"fromUnixTimestamp64Milli({unix_ms}, 'UTC')"
 
@@ -93,17 +104,26 @@ class _Plan:
 
     def parts(self) -> list[str]:
         """A SELECT of (name, moment in seconds, n) for each table that has a part of the answer; at least one."""
-        parts, within = [], ""
-        for level in _LEVELS:
-            divided = self._divided(level.seconds)
-            if self._has_whole(level.seconds, divided):
-                parts.append(self._counts(level, within, divided))
-                within = f" AND intDiv(toUInt32({{column}}), {level.seconds}) IN ({_numbers(divided)})"
+        units, within = [], ""
+        for seconds in _UNITS:
+            divided = self._divided(seconds)
+            if self._has_whole(seconds, divided):
+                units.append(self._whole(seconds, divided) + within)
+            if divided and units:
+                within = f" AND {_in_units(divided, seconds)}"
             if not divided:
                 break
         else:
-            parts.append(self._events(divided))
-        return parts or [self._counts(_LEVELS[0], "", [])]
+            return [*self._counts(units), self._events(divided)]
+        return self._counts(units or ["0"])
+
+    def _counts(self, units: Sequence[str]) -> list[str]:
+        """The part of the answer that whole units have, all of them in one pass."""
+        if not units:
+            return []
+        conditions = " OR ".join(f"({unit})" for unit in units)
+        columns = "name, toUInt32(start) AS moment, count AS n"
+        return [f"SELECT {columns} FROM event_counts WHERE {self._where} AND ({conditions})"]
 
     def _divided(self, seconds: int) -> list[int]:
         """Which units of that length a cut divides, by their number since 1970."""
@@ -120,17 +140,12 @@ class _Plan:
         first, end = self._inside(seconds)
         return end - first > sum(first <= number < end for number in divided)
 
-    def _counts(self, level: _Level, within: str, divided: Sequence[int]) -> str:
-        """The whole units of a level, in those units of the level above that were divided."""
-        column, seconds = level.column, level.seconds
+    def _whole(self, seconds: int, divided: Sequence[int]) -> str:
+        """The condition for the units of a length that lie in the range and are not divided."""
         first, end = self._inside(seconds)
         inner = [number for number in divided if first <= number < end]
-        without = f" AND intDiv(toUInt32({column}), {seconds}) NOT IN ({_numbers(inner)})" if inner else ""
-        return (
-            f"SELECT name, toUInt32({column}) AS moment, count AS n FROM {level.table} WHERE {self._where}"
-            f" AND {column} >= toDateTime({first * seconds}, 'UTC') AND {column} < toDateTime({end * seconds}, 'UTC')"
-            f"{within.format(column=column)}{without}"
-        )
+        without = f" AND NOT {_in_units(inner, seconds)}" if inner else ""
+        return f"unit_seconds = {seconds} AND {_between(first * seconds, end * seconds)}{without}"
 
     def _events(self, divided: Sequence[int]) -> str:
         """The events of divided seconds, as far as they lie in the range."""
@@ -139,6 +154,6 @@ class _Plan:
             f"(occurred_at >= {_moment(start)} AND occurred_at < {_moment(end)})" for start, end in pieces
         )
         return (
-            "SELECT name, toUInt32(toDateTime(occurred_at, 'UTC')) AS moment, toInt64(1) AS n"
+            "SELECT name, toUInt32(toDateTime(occurred_at, 'UTC')) AS moment, toUInt64(1) AS n"
             f" FROM events WHERE {self._where} AND ({times})"
         )

@@ -5,6 +5,7 @@ from typing import Any
 from query_api.buckets import MAX_BUCKETS, Interval
 from query_api.fields import MAX_LIMIT, POSITION_HEADER
 from query_api.params import DEFAULT_CONTACT_LIMIT, DEFAULT_LIMIT
+from schemas.names import MAX_NAME
 from schemas.wire import ErrorResponse
 
 TITLE = "penstock query"
@@ -40,6 +41,26 @@ ANSWER_HEADERS = {
         "description": "How old the view is, in milliseconds; 0 when everything accepted was stored.",
     },
     "X-Request-ID": {"schema": {"type": "string"}, "description": "The request's own, else a new one."},
+}
+
+
+READ: dict[int | str, dict[str, Any]] = {200: {"headers": ANSWER_HEADERS}}
+
+_POSITION_HEADERS = {
+    "X-Position": {
+        "schema": {"type": "string"},
+        "description": "Opaque. A read that sends it as `X-After-Position` sees the deletion.",
+    },
+    "X-Request-ID": ANSWER_HEADERS["X-Request-ID"],
+}
+DELETED: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _POSITION_HEADERS},
+    202: {
+        "description": "It will happen; how many events it removes is not known yet: `deletedCount` is null.",
+        "headers": _POSITION_HEADERS,
+    },
+    400: {"model": ErrorResponse, "description": "`BAD_REQUEST`: a name of the system's own events."},
+    403: {"model": ErrorResponse, "description": "`PROJECT_DISABLED`."},
 }
 
 
@@ -88,3 +109,4 @@ EVENTS = [_NAME, _limit(DEFAULT_LIMIT), _CURSOR, _START, _END, _AFTER]
 NAMES = [_AFTER]
 STATS = [_START, _END, _INTERVAL, _ZONE, _NAME, _AFTER]
 CONTACT = [_CONTACT, _limit(DEFAULT_CONTACT_LIMIT), _CURSOR, _AFTER]
+DELETION = [_parameter("eventName", "The name, URL-encoded, slashes too (`%2F`).", "path", maxLength=MAX_NAME)]

@@ -15,6 +15,7 @@ from query_api.cursor import MalformedCursor, Place
 from query_api.cursor import from_token as place_from_token
 from query_api.moments import Stretch, parse_stretch
 from query_api.zones import UnknownZone, find_zone
+from schemas.names import MAX_NAME
 from schemas.position import MalformedPosition, Position
 from schemas.position import from_token as position_from_token
 
@@ -62,6 +63,17 @@ class Fields:
     def text(self, name: str) -> str | None:
         """The value as it is, or None where it is absent or empty."""
         return self._values.get(name) or None
+
+    def event_name(self, name: str) -> str:
+        """The name of an event, which every event has; "" where it cannot be one."""
+        text = self._values.get(name, "")
+        if not text:
+            self.wrong(name, "The name has at least 1 character", "too_small")
+        elif len(text) > MAX_NAME:
+            self.wrong(name, f"The name has at most {MAX_NAME} characters", "too_big")
+        else:
+            return text
+        return ""
 
     def limit(self, default: int) -> int:
         """`limit`, 1 to `MAX_LIMIT` in plain digits."""

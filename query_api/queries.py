@@ -78,7 +78,7 @@ def names_by_count(project_id: str, event_name: str | None = None) -> Statement:
     if event_name is not None:
         conditions.add("name = {name:String}", name=event_name)
     sql = (
-        f"SELECT name, sum(count) AS total FROM event_names WHERE {conditions} "
+        f"SELECT name, sum(count) AS total FROM event_counts WHERE {conditions} AND unit_seconds = 0 "
         "GROUP BY name HAVING total > 0 ORDER BY total DESC, name"
     )
     return Statement("names", sql, conditions.values)
@@ -95,3 +95,12 @@ def edge_event(project_id: str, event_name: str | None, span: Span, *, newest: b
     column = "toUnixTimestamp64Milli(occurred_at)"
     sql = f"SELECT {column} FROM {table} WHERE {conditions} ORDER BY occurred_at {order} LIMIT 1"
     return Statement("edge_event", sql, conditions.values)
+
+
+def deleted_events(deletion_id: str) -> Statement:
+    """How many events a deletion removed: one row. Where a partition tells twice, the first, higher count is right."""
+    sql = (
+        "SELECT sum(most) FROM (SELECT max(events) AS most FROM deletions WHERE id = {deletion:UUID} "
+        "GROUP BY log_partition)"
+    )
+    return Statement("deleted_events", sql, {"deletion": deletion_id})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from penstock.clickhouse import Tables
+from penstock.clickhouse import Selectable
 from penstock.clickhouse.contract import Row
 from penstock.errors import Unavailable
 from penstock.settings import Settings
@@ -22,7 +22,7 @@ _MAX_WAIT_SECONDS = 5.0
 class Reader:
     """The tables, for coroutines. Each thread has a client of its own, which the gateway keeps."""
 
-    def __init__(self, tables: Tables, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, tables: Selectable, settings: Settings, metrics: Metrics) -> None:
         self._tables = tables
         self._metrics = metrics
         self._settings_clause = (

@@ -80,6 +80,13 @@ def _series(row: Row, boundaries: Sequence[int], begins: Sequence[bytes]) -> byt
     return b'{"name":%b,"count":%b,"buckets":[%b]}' % (_encode(name), _encode(total), b",".join(buckets))
 
 
+def deleted_body(events: int | None) -> tuple[int, bytes]:
+    """Status and body of a deletion; None where it is not confirmed yet."""
+    if events is None:
+        return 202, _encode({"deletedCount": None, "status": "pending"})
+    return 200, _encode({"deletedCount": events})
+
+
 def _integers(values: object) -> list[int]:
     return [int(value) for value in values] if isinstance(values, list) else []
 

@@ -1,20 +1,24 @@
-"""The read routes: request to parameters, wait where asked to, answer. Thin on purpose."""
+"""The read routes and the deletion: request to parameters, wait where asked to, answer. Thin on purpose."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
 from fastapi import APIRouter, Request, Response
 
 from penstock.auth import Principal
+from penstock.errors import ProjectDisabled
 from penstock.http import find_header
 from query_api import answers, documentation
+from query_api.deleting import Deleter
 from query_api.fields import POSITION_HEADER, Fields, query_values
 from query_api.freshness import Freshness
 from query_api.params import contact_request, events_request, stats_request
 from query_api.reader import Reader
-from schemas.wire_reads import ContactEventsPage, EventNames, EventsPage, NameCount, NameSeries
+from query_api.results import deleted_body
+from schemas.position import to_token
+from schemas.wire_reads import ContactEventsPage, Deleted, EventNames, EventsPage, NameCount, NameSeries
 
 _POSITION = POSITION_HEADER.lower().encode()
 
@@ -39,6 +43,7 @@ class _Reads:
     authenticate: Authenticate
     reader: Reader
     freshness: Freshness
+    deleter: Deleter
     after_position_seconds: float
 
     async def list_events(self, request: Request) -> Response:
@@ -67,9 +72,28 @@ class _Reads:
         asked = contact_request(fields)
         return await self._answer(fields, partial(answers.contact_events, self.reader, project_id, asked))
 
+    async def delete_events(self, request: Request) -> Response:
+        """Removes all events of the name that were accepted before the call, from every read, before it answers.
+
+        Events of the name that come later count anew. 202 says that it will happen, but not within 10 seconds.
+        """
+        principal = self._principal(request)
+        if not principal.enabled:
+            raise ProjectDisabled
+        fields = Fields(request.path_params)
+        name = fields.event_name("eventName")
+        fields.finish()
+        deleted = await self.deleter.delete(principal.project_id, name)
+        status, body = deleted_body(deleted.events)
+        headers = {"X-Position": to_token(deleted.position)}
+        return Response(body, status, media_type="application/json", headers=headers)
+
+    def _principal(self, request: Request) -> Principal:
+        return self.authenticate.verify(find_header(request.scope, b"authorization"), secret_only=True)
+
     def _open(self, request: Request, path_values: dict[str, str] | None = None) -> tuple[str, Fields]:
         """Whose events are asked for, then what: who has no key learns nothing of the parameters."""
-        principal = self.authenticate.verify(find_header(request.scope, b"authorization"), secret_only=True)
+        principal = self._principal(request)
         position = find_header(request.scope, _POSITION)
         values = query_values(request.scope["query_string"]) | (path_values or {})
         return principal.project_id, Fields(values, None if position is None else position.decode("latin-1"))
@@ -93,6 +117,8 @@ class _Route:
     summary: str
     model: Any  # what FastAPI takes as a response model: a type, or an expression of types
     parameters: list[dict[str, Any]]
+    method: str = "GET"
+    responses: Mapping[int | str, dict[str, Any]] = field(default_factory=lambda: documentation.READ)
 
 
 def _routes(reads: _Reads) -> list[_Route]:
@@ -108,24 +134,33 @@ def _routes(reads: _Reads) -> list[_Route]:
             ContactEventsPage,
             documentation.CONTACT,
         ),
+        _Route(
+            "/events/{eventName:path}",
+            reads.delete_events,
+            "Delete all events of a name",
+            Deleted,
+            documentation.DELETION,
+            "DELETE",
+            documentation.DELETED,
+        ),
     ]
 
 
 def read_routes(
-    *, authenticate: Authenticate, reader: Reader, freshness: Freshness, after_position_seconds: float
+    *, authenticate: Authenticate, reader: Reader, freshness: Freshness, deleter: Deleter, after_position_seconds: float
 ) -> APIRouter:
     """The routes under `/events`, and their twins under `/v1`, which the OpenAPI document mentions once for all."""
     router = APIRouter(tags=["events"], responses=documentation.ERRORS)
-    for route in _routes(_Reads(authenticate, reader, freshness, after_position_seconds)):
+    for route in _routes(_Reads(authenticate, reader, freshness, deleter, after_position_seconds)):
         for prefix in ("", "/v1"):
             router.add_api_route(
                 prefix + route.path,
                 route.handler,
-                methods=["GET"],
+                methods=[route.method],
                 summary=route.summary,
                 operation_id=route.handler.__name__,
                 response_model=route.model,
-                responses={200: {"headers": documentation.ANSWER_HEADERS}},
+                responses=dict(route.responses),
                 openapi_extra={"parameters": route.parameters, "security": documentation.SECURITY},
                 include_in_schema=not prefix,
             )

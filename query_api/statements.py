@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from penstock.clickhouse.contract import Parameter
 
-END_OF_TIME_MS = (2**32 // 3600) * 3600 * 1000
-"""What the tables can say of time ends here, in 2106: the columns of hours and seconds have 32 bits."""
+END_OF_TIME_MS = (2**32 // 86_400) * 86_400 * 1000
+"""What the tables can say of time ends here, in 2106: units of time begin at a column of 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Which event names are the product's own, so that no caller can send them or delete them."""
+"""Event names: how long they are, and which are the product's own, so that no caller can send or delete them."""
+
+MAX_NAME = 255
+"""Characters of an event's name."""
 
 _RESERVED = frozenset({"contact.subscribed", "contact.unsubscribed"})
 

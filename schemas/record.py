@@ -4,6 +4,11 @@
     {"log_index":0,"project_id":"…","id":"…", …}
     {"log_index":1,"project_id":"…","id":"…", …}
 
+A record of format 2 holds a deletion instead of events (`schemas.deletion`):
+
+    {"format":2,"accepted_ms":1763881200000,"crc32":3735928559}
+    {"id":"…","project_id":"…","name":"…"}
+
 Several events in one record divide the cost of producer, broker and consumer by their number. From a few events on the
 lines are compressed: a log that is kept for ever is then a fifth of the size, and what is synced, sent and copied too.
 The checksum covers the rest of the header and what follows it: a record that passes it
@@ -13,14 +18,18 @@ dead-lettering would empty the log of a half-upgraded installation.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from zlib import crc32
 
 import msgspec
 import zstandard
 
-FORMAT = 1
+from schemas.deletion import Deletion, decode_deletion, encode_deletion
+
+EVENTS_FORMAT = 1
+DELETION_FORMAT = 2
 
 _COMPRESSED_FROM_BYTES = 1024
 _LEVEL = 1
@@ -36,6 +45,10 @@ class UnknownFormat(Exception):
     """The record was written by a newer version: upgrade the consumers first."""
 
 
+class _Format(msgspec.Struct, frozen=True, gc=False):
+    format: int
+
+
 class _Header(msgspec.Struct, frozen=True, gc=False):
     format: int
     events: int
@@ -44,6 +57,15 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     bytes: int
     zstd: bool
     crc32: int
+
+
+class _DeletionHeader(msgspec.Struct, frozen=True, gc=False):
+    format: int
+    accepted_ms: int
+    crc32: int
+
+
+_HeaderKind = TypeVar("_HeaderKind")
 
 
 class _Codecs(threading.local):
@@ -55,12 +77,14 @@ class _Codecs(threading.local):
 
 
 _codecs = _Codecs()
+_decode_format = msgspec.json.Decoder(_Format).decode
 _decode_header = msgspec.json.Decoder(_Header).decode
+_decode_deletion_header = msgspec.json.Decoder(_DeletionHeader).decode
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record that was read: `lines` are `events` JSON lines, separated by line feeds.
+    """A record of events that was read: `lines` are `events` JSON lines, separated by line feeds.
 
     Attributes:
         derived: whether any of the events has a derived id.
@@ -73,6 +97,18 @@ class Record:
     lines: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class DeletionRecord:
+    """A record of a deletion that was read.
+
+    Attributes:
+        accepted_ms: when the deletion was asked for, milliseconds since 1970.
+    """
+
+    deletion: Deletion
+    accepted_ms: int
+
+
 def pack(lines: Sequence[bytes], *, derived: bool, accepted_ms: int) -> bytes:
     """A record of `lines` (as `encode_event` makes them), in this order."""
     body = b"\n".join([b'{"log_index":%d,%b' % (index, line[1:]) for index, line in enumerate(lines)])
@@ -81,13 +117,22 @@ def pack(lines: Sequence[bytes], *, derived: bool, accepted_ms: int) -> bytes:
     if compressed:
         body = _codecs.compress(body)
     head = b'{"format":%d,"events":%d,"derived":%b,"accepted_ms":%d,"bytes":%d,"zstd":%b' % (
-        FORMAT,
+        EVENTS_FORMAT,
         len(lines),
         _boolean(derived),
         accepted_ms,
         plain_bytes,
         _boolean(compressed),
     )
+    return _sealed(head, body)
+
+
+def pack_deletion(deletion: Deletion, *, accepted_ms: int) -> bytes:
+    """A record of a deletion."""
+    return _sealed(b'{"format":%d,"accepted_ms":%d' % (DELETION_FORMAT, accepted_ms), encode_deletion(deletion))
+
+
+def _sealed(head: bytes, body: bytes) -> bytes:
     return b'%b,"crc32":%d}\n%b' % (head, crc32(body, crc32(head)), body)
 
 
@@ -104,29 +149,65 @@ def sizes(value: bytes | None) -> tuple[int, int]:
     return header.events, header.bytes
 
 
+def is_deletion(value: bytes | None) -> bool:
+    """Whether the record holds a deletion, at a glance: it is written for itself, after all that stands before it."""
+    try:
+        return _decode_format((value or b"").partition(b"\n")[0]).format == DELETION_FORMAT
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
 def unpack(value: bytes) -> Record:
-    """Reads a record back.
+    """Reads a record of events back.
 
     Raises:
-        MalformedRecord: not a record, or not what was written.
+        MalformedRecord: not such a record, or not what was written.
         UnknownFormat: written by a newer version.
     """
-    head, separator, body = value.partition(b"\n")
-    try:
-        header = _decode_header(head)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedRecord(f"the header is not readable: {error}") from error
-    if header.format > FORMAT:
-        raise UnknownFormat(f"record format {header.format}, this version reads up to {FORMAT}: upgrade the consumers")
-    if header.format < 1 or not separator:
-        raise MalformedRecord(f"no record of format {header.format}")
-    if crc32(body, crc32(head[: head.rfind(b',"crc32":')])) != header.crc32:
-        raise MalformedRecord("the checksum does not match")
+    head, body = _divided(value, EVENTS_FORMAT)
+    header = _read_header(_decode_header, head)
+    _expect_checksum(head, body, header.crc32)
     lines = _decompressed(body) if header.zstd else body
     found = lines.count(b"\n") + 1
     if found != header.events:
         raise MalformedRecord(f"the header announces {header.events} events, {found} are there")
     return Record(header.events, header.derived, header.accepted_ms, lines)
+
+
+def unpack_deletion(value: bytes) -> DeletionRecord:
+    """Reads a record of a deletion back; raises as `unpack` does."""
+    head, body = _divided(value, DELETION_FORMAT)
+    header = _read_header(_decode_deletion_header, head)
+    _expect_checksum(head, body, header.crc32)
+    try:
+        return DeletionRecord(decode_deletion(body), header.accepted_ms)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedRecord(f"the deletion is not readable: {error}") from error
+
+
+def _divided(value: bytes, wanted: int) -> tuple[bytes, bytes]:
+    """Header and body of a record of the format that is wanted."""
+    head, separator, body = value.partition(b"\n")
+    number = _read_header(_decode_format, head).format
+    if number > DELETION_FORMAT:
+        raise UnknownFormat(
+            f"record format {number}, this version reads up to {DELETION_FORMAT}: upgrade the consumers"
+        )
+    if number != wanted or not separator:
+        raise MalformedRecord(f"no record of format {wanted}")
+    return head, body
+
+
+def _read_header(decode: Callable[[bytes], _HeaderKind], head: bytes) -> _HeaderKind:
+    try:
+        return decode(head)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedRecord(f"the header is not readable: {error}") from error
+
+
+def _expect_checksum(head: bytes, body: bytes, expected: int) -> None:
+    if crc32(body, crc32(head[: head.rfind(b',"crc32":')])) != expected:
+        raise MalformedRecord("the checksum does not match")
 
 
 def _decompressed(body: bytes) -> bytes:

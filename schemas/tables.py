@@ -1,7 +1,13 @@
 """The tables' names and columns, as code refers to them. A test compares them with the migrations' result."""
 
 EVENTS = "events"
+EVENTS_BY_CONTACT = "events_by_contact"
+EVENTS_BY_NAME = "events_by_name"
 EVENTS_PROBE = "events_probe"
+EVENT_COUNTS = "event_counts"
+DERIVED_IDS = "derived_ids"
+DELETIONS = "deletions"
+GENERATIONS = "generations"
 WRITER_CLAIMS = "writer_claims"
 WRITER_PROGRESS = "writer_progress"
 
@@ -23,10 +29,9 @@ EVENT_COLUMNS = (
 )
 """The columns of `events` that a log line fills; `stored_at` is the server's."""
 
-CLAIM_COLUMNS = ("generation", "log_partition", "epoch", "owner", "claimed_at")
+CLAIM_COLUMNS = ("log_partition", "epoch", "owner", "claimed_at")
 
 PROGRESS_COLUMNS = (
-    "generation",
     "log_partition",
     "epoch",
     "sequence",

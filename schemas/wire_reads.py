@@ -3,7 +3,7 @@
 The query API makes these bodies as bytes (`query_api.results`); a test holds both against each other.
 """
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -71,3 +71,10 @@ class NameSeries(NameCount):
     """How many events of a name there are, and when they happened."""
 
     buckets: list[Bucket]
+
+
+class Deleted(BaseModel):
+    """How many events a deletion removed; null with the status `pending` where that is not known yet."""
+
+    deletedCount: int | None  # noqa: N815
+    status: Literal["pending"] | None = None

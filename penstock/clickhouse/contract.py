@@ -7,8 +7,8 @@ Parameter = str | int | Sequence[str]
 Row = list[object]
 
 
-class Tables(Protocol):
-    """The tables of one database. Thread-safe; every call blocks, so none is for the event loop."""
+class Selectable(Protocol):
+    """Tables that can be read. Thread-safe; the call blocks, so it is not for the event loop."""
 
     def select(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> list[Row]:
         """The rows of a query.
@@ -28,6 +28,10 @@ class Tables(Protocol):
         """
         ...
 
+
+class Tables(Selectable, Protocol):
+    """The tables of one database. Thread-safe; every call blocks, so none is for the event loop."""
+
     def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
         """Inserts JSON lines whose members are columns; the whole of it as one block, or nothing.
 
@@ -42,8 +46,11 @@ class Tables(Protocol):
         """
         ...
 
-    def execute(self, statement: str) -> None:
-        """Runs DDL.
+    def execute(self, statement: str, parameters: Mapping[str, Parameter] | None = None) -> None:
+        """Runs DDL or a deletion; done when it has its effect.
+
+        Args:
+            parameters: see `select`; not for DDL.
 
         Raises:
             TablesUnavailable, TablesRefused: see `select`.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from penstock.clickhouse.chdb import open_embedded
 from penstock.clickhouse.contract import Tables
-from penstock.clickhouse.migrate import migrate
+from penstock.clickhouse.migrate import migrate_tables
 from penstock.settings import ClickHouse
 
 _HEAD = "-- Today's tables. Made from the migrations by `python -m penstock.clickhouse.current`; nothing reads it.\n"
@@ -35,7 +35,7 @@ def main() -> None:
     """Prints what the migrations make of an empty directory."""
     with tempfile.TemporaryDirectory() as directory:
         tables = open_embedded(Path(directory), ClickHouse())
-        migrate(tables)
+        migrate_tables(tables)
         sys.stdout.write(current_schema(tables))
         tables.close()
 

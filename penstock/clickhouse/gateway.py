@@ -96,6 +96,12 @@ class ClientTables:
         self._local = threading.local()
         self._clients: list[Client] = []
         self._clients_lock = threading.Lock()
+        self._beside: dict[str, ClientTables] = {}
+
+    def beside(self, database: str) -> "ClientTables":
+        """The tables of another database on the same server, or in the same engine; closed together with these."""
+        with self._clients_lock:
+            return self._beside.setdefault(database, ClientTables(self._connect, database))
 
     def _client(self) -> Client:
         """This thread's client; a new one after an error."""
@@ -138,10 +144,10 @@ class ClientTables:
         with self._borrowed() as client:
             client.raw_insert(table, insert_block=lines, fmt="JSONEachRow", settings={**_INSERT_SETTINGS, **identity})
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         """See `Tables`."""
         with self._borrowed() as client:
-            client.command(statement)
+            client.command(statement, parameters=dict(parameters or {}))
 
     def create_database(self) -> None:
         """See `Tables`."""
@@ -154,6 +160,8 @@ class ClientTables:
 
     def close(self) -> None:
         """See `Tables`."""
+        for tables in self._beside.values():
+            tables.close()
         with self._clients_lock:
             while self._clients:
                 self._clients.pop().close()

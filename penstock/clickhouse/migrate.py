@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 from penstock.clickhouse.contract import Tables
+from penstock.clickhouse.generations import FIRST, Generations
 from penstock.errors import TablesUnavailable
 from schemas.clickhouse import Migration, migrations
 
@@ -42,8 +43,8 @@ def applied_versions(tables: Tables) -> set[int]:
         raise
 
 
-def migrate(tables: Tables, *, dry_run: bool = False) -> MigrationResult:
-    """Applies what is missing, in order.
+def migrate(generations: Generations, *, dry_run: bool = False) -> MigrationResult:
+    """Applies what is missing, in order, to the first tables and to those that are live.
 
     A migration is recorded after its last statement; its statements are idempotent, so one that was interrupted is
     applied again as a whole.
@@ -51,6 +52,17 @@ def migrate(tables: Tables, *, dry_run: bool = False) -> MigrationResult:
     Raises:
         TablesUnavailable, TablesRefused: as far as it came, it is recorded.
     """
+    first = generations.get(FIRST)
+    result = migrate_tables(first.tables, dry_run=dry_run)
+    if applied_versions(first.tables):
+        live = generations.live()
+        if live.number != FIRST:
+            return migrate_tables(live.tables, dry_run=dry_run)
+    return result
+
+
+def migrate_tables(tables: Tables, *, dry_run: bool = False) -> MigrationResult:
+    """The same for one database."""
     known = migrations()
     present = applied_versions(tables)
     missing = [migration for migration in known if migration.version not in present]
@@ -65,12 +77,16 @@ def migrate(tables: Tables, *, dry_run: bool = False) -> MigrationResult:
     return MigrationResult(missing, known[-1].version)
 
 
-def check_version(tables: Tables) -> None:
-    """Whether the tables are as this version needs them.
+def check_version(generations: Generations) -> None:
+    """Whether the live tables are as this version needs them.
 
     Raises:
         TablesUnavailable: they are not, or do not answer.
     """
-    missing = {migration.version for migration in migrations()} - applied_versions(tables)
+    missing = _missing(generations.get(FIRST).tables) or _missing(generations.live().tables)
     if missing:
         raise TablesUnavailable(f"Migrations {sorted(missing)} are not applied: run 'penstock migrate'")
+
+
+def _missing(tables: Tables) -> set[int]:
+    return {migration.version for migration in migrations()} - applied_versions(tables)

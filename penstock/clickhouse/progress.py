@@ -12,9 +12,6 @@ from penstock.clickhouse.contract import Tables
 from schemas.tables import WRITER_CLAIMS, WRITER_PROGRESS
 from schemas.times import to_wire
 
-GENERATION = 1
-"""Which set of tables is meant; part of every insert's token, as a table's memory of tokens outlives its rows."""
-
 NONE = -1
 """No offset."""
 
@@ -47,11 +44,10 @@ _SELECT = f"""
 SELECT log_partition, epoch, sequence, stored_through, pending_first, pending_last, caught_up,
        toUnixTimestamp64Milli(complete_at), toUnixTimestamp64Milli(written_at)
 FROM {WRITER_PROGRESS} FINAL
-WHERE generation = {GENERATION}
 """  # noqa: S608 - constants
 
 _SELECT_EPOCHS = f"""
-SELECT log_partition, max(epoch) FROM {WRITER_CLAIMS} WHERE generation = {GENERATION} GROUP BY log_partition
+SELECT log_partition, max(epoch) FROM {WRITER_CLAIMS} GROUP BY log_partition
 """  # noqa: S608 - constants
 
 
@@ -76,7 +72,6 @@ def write_progress(tables: Tables, rows: Iterable[Progress]) -> None:
 def _row(progress: Progress) -> dict[str, object]:
     first, last = progress.pending or (NONE, NONE)
     return {
-        "generation": GENERATION,
         "log_partition": progress.partition,
         "epoch": progress.epoch,
         "sequence": progress.sequence,
@@ -111,7 +106,6 @@ def write_claims(tables: Tables, epochs: dict[int, int], owner: str, now_ms: int
     lines = [
         msgspec.json.encode(
             {
-                "generation": GENERATION,
                 "log_partition": partition,
                 "epoch": epoch,
                 "owner": owner,

@@ -2,6 +2,7 @@
 
 import typer
 
+from penstock.clickhouse.generations import Generations
 from penstock.clickhouse.migrate import MigrationResult, migrate
 from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show
 from penstock.eventlog.kafka import create_topics
@@ -12,7 +13,7 @@ from penstock.settings import Settings
 def _migrate_tables(settings: Settings, dry_run: bool) -> MigrationResult:
     tables = make_tables(settings)
     try:
-        return migrate(tables, dry_run=dry_run)
+        return migrate(Generations(tables), dry_run=dry_run)
     finally:
         tables.close()
 

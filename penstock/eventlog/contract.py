@@ -124,6 +124,13 @@ class EventLog(Protocol):
         """
         ...
 
+    def mark(self, record: bytes, accepted_ms: int) -> "Future[Position]":
+        """Appends one record to **every** partition, behind all that was appended before; otherwise as `append`.
+
+        Where the future fails, some partitions may have it: only what may be repeated is marked.
+        """
+        ...
+
     def publish(self, topic: Topic, key: str, value: bytes | None) -> int:
         """Appends one record to a keyed topic and returns its offset once it is durable. Blocks: not for the loop.
 

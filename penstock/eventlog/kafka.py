@@ -180,6 +180,12 @@ class KafkaLog:
             raise LogUnavailable(self._failure)
         return self._queue.put(entries, accepted_ms)
 
+    def mark(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
+        """See `EventLog`."""
+        if self._producer is None:
+            raise LogUnavailable(self._failure)
+        return self._queue.put_marker(record, accepted_ms)
+
     def check(self) -> None:
         """See `EventLog`. The last acknowledgement tells; after one that failed, Kafka is asked.
 
@@ -210,7 +216,7 @@ class KafkaLog:
             if self._sent and appends:
                 self._linger()
                 appends += self._queue.take_waiting()
-            for record in pack_appends(appends, _MAX_RECORD_BYTES):
+            for record in pack_appends(appends, _MAX_RECORD_BYTES, self._partitions):
                 self._send(producer, record)
             if self._overdue():
                 _log.warning("Kafka's producer is stuck; making another")

@@ -22,13 +22,16 @@ _MAX_TAKEN = 20_000
 class Append:
     """One request: its entries, and what is still missing before it is answered. After `put`, the thread's alone."""
 
-    __slots__ = ("accepted_ms", "bytes", "entries", "error", "future", "missing", "position")
+    __slots__ = ("accepted_ms", "bytes", "entries", "error", "future", "marker", "missing", "position")
 
-    def __init__(self, entries: Sequence[Entry], accepted_ms: int, future: "asyncio.Future[Position]") -> None:
+    def __init__(
+        self, entries: Sequence[Entry], accepted_ms: int, future: "asyncio.Future[Position]", marker: bytes = b""
+    ) -> None:
         self.entries = entries
         self.accepted_ms = accepted_ms
         self.future = future
-        self.bytes = sum([len(entry.line) for entry in entries])
+        self.marker = marker  # a whole record, for every partition, where there are no entries
+        self.bytes = sum([len(entry.line) for entry in entries]) + len(marker)
         self.missing = 0
         self.position: dict[int, int] = {}
         self.error: Exception | None = None
@@ -84,14 +87,18 @@ class _Bucket:
         return PackedRecord(partition, value, self.appends)
 
 
-def pack_appends(appends: Iterable[Append], max_record_bytes: int) -> list[PackedRecord]:
+def pack_appends(appends: Iterable[Append], max_record_bytes: int, partitions: int) -> list[PackedRecord]:
     """The fewest records that hold all entries in order, none much larger than `max_record_bytes`.
 
-    One event larger than that has a record of its own.
+    One event larger than that has a record of its own, and so has a marker, in each of the `partitions`.
     """
     buckets: dict[int, _Bucket] = {}
     records = []
     for append in appends:
+        if append.marker:
+            records += [bucket.seal(partition) for partition, bucket in buckets.items()]
+            buckets.clear()
+            records += _marked(append, partitions)
         for entry in append.entries:
             partition, line = entry.partition, entry.line
             bucket = buckets.get(partition)
@@ -107,6 +114,11 @@ def pack_appends(appends: Iterable[Append], max_record_bytes: int) -> list[Packe
                 bucket.join(append)
     records += [bucket.seal(partition) for partition, bucket in buckets.items()]
     return records
+
+
+def _marked(append: Append, partitions: int) -> list[PackedRecord]:
+    append.missing = partitions
+    return [PackedRecord(partition, append.marker, [append]) for partition in range(partitions)]
 
 
 class AppendQueue:
@@ -133,9 +145,15 @@ class AppendQueue:
 
     def put(self, entries: Sequence[Entry], accepted_ms: int) -> "asyncio.Future[Position]":
         """Called on the loop; see `EventLog.append`."""
+        return self._put(Append(entries, accepted_ms, self._loop.create_future()))
+
+    def put_marker(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
+        """Called on the loop; see `EventLog.mark`."""
+        return self._put(Append((), accepted_ms, self._loop.create_future(), record))
+
+    def _put(self, append: Append) -> "asyncio.Future[Position]":
         if self._closed:
             raise LogUnavailable("The event log is closing")
-        append = Append(entries, accepted_ms, self._loop.create_future())
         if self._pending_bytes + append.bytes > self._max_pending_bytes and self._pending_bytes:
             raise LogOverloaded("Too many events wait for the event log")
         self._pending_bytes += append.bytes

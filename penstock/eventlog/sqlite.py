@@ -126,6 +126,10 @@ class SqliteLog:
         """See `EventLog`."""
         return self._queue.put(entries, accepted_ms)
 
+    def mark(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
+        """See `EventLog`."""
+        return self._queue.put_marker(record, accepted_ms)
+
     def check(self) -> None:
         """See `EventLog`. The last commit tells; after one that failed, a small write is tried.
 
@@ -142,7 +146,7 @@ class SqliteLog:
 
     def _commit(self, appends: list[Append]) -> list[Append]:
         """Stores all of `appends` in one transaction, or none; returns them decided."""
-        records = pack_appends(appends, _MAX_RECORD_BYTES)
+        records = pack_appends(appends, _MAX_RECORD_BYTES, self._partitions)
         try:
             with _translated("store events"):
                 offsets = self._insert(records)

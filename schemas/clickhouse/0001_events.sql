@@ -9,7 +9,8 @@
 --
 -- Ids stand in the sort keys as toUInt128(id): it orders as the id's text does, which UUID does not.
 
--- One row per event. Serves the list of events (newest first, between two times).
+-- One row per event. Serves the list of events (newest first, between two times). The indexes serve verification, which
+-- walks along the log, and the search for one event by its id, which tells when it was received.
 CREATE TABLE IF NOT EXISTS events
 (
     project_id UUID,
@@ -26,7 +27,9 @@ CREATE TABLE IF NOT EXISTS events
     log_partition UInt16,
     log_offset UInt64 CODEC(Delta, ZSTD),
     log_index UInt32 CODEC(Delta, ZSTD),
-    stored_at DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta, ZSTD)
+    stored_at DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta, ZSTD),
+    INDEX by_offset log_offset TYPE minmax,
+    INDEX by_receipt received_at TYPE minmax
 )
 ENGINE = MergeTree
 ORDER BY (project_id, occurred_at, toUInt128(id))
@@ -42,14 +45,16 @@ CREATE TABLE IF NOT EXISTS events_by_contact
     id UUID,
     name LowCardinality(String),
     email_id String CODEC(ZSTD),
-    data String CODEC(ZSTD)
+    data String CODEC(ZSTD),
+    log_partition UInt16,
+    log_offset UInt64 CODEC(Delta, ZSTD)
 )
 ENGINE = MergeTree
 ORDER BY (project_id, contact_id, occurred_at, toUInt128(id))
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS events_by_contact_view TO events_by_contact AS
-SELECT project_id, contact_id, occurred_at, id, name, email_id, data
+SELECT project_id, contact_id, occurred_at, id, name, email_id, data, log_partition, log_offset
 FROM events;
 
 -- One row per event, with what the list shows: serves the list by name. For a rare name the same in `events` is a walk
@@ -63,69 +68,64 @@ CREATE TABLE IF NOT EXISTS events_by_name
     contact_id UUID,
     email String CODEC(ZSTD),
     email_id String CODEC(ZSTD),
-    data String CODEC(ZSTD)
+    data String CODEC(ZSTD),
+    log_partition UInt16,
+    log_offset UInt64 CODEC(Delta, ZSTD)
 )
 ENGINE = MergeTree
 ORDER BY (project_id, name, occurred_at, toUInt128(id))
 SETTINGS non_replicated_deduplication_window = 10000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS events_by_name_view TO events_by_name AS
-SELECT project_id, name, occurred_at, id, contact_id, email, email_id, data
+SELECT project_id, name, occurred_at, id, contact_id, email, email_id, data, log_partition, log_offset
 FROM events;
 
--- Name frequency: one row per project and name (after merges). Counts are signed, so that a removal is a row as well.
-CREATE TABLE IF NOT EXISTS event_names
+-- How many events there are: one row per project, unit of time, name and partition of the log (after merges). Units are
+-- all time (0), days, hours, minutes and seconds (UTC). Serves the names by frequency (all time) and stats: any span is
+-- a few whole units of each length and, at its two ends, a part of a second of `events`.
+-- One view writes all units: what a view costs hardly depends on the rows, and an insert pays for each view.
+-- The partition and its last offset are there so that the counts of deleted events can be removed as rows, which may be
+-- done twice; taking them off a sum may not.
+CREATE TABLE IF NOT EXISTS event_counts
 (
     project_id UUID,
-    name String,
-    count Int64
-)
-ENGINE = SummingMergeTree
-ORDER BY (project_id, name)
-SETTINGS non_replicated_deduplication_window = 10000;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS event_names_view TO event_names AS
-SELECT project_id, name, count() AS count
-FROM events
-GROUP BY project_id, name;
-
--- Stats: one row per project, hour and name (after merges).
-CREATE TABLE IF NOT EXISTS event_hours
-(
-    project_id UUID,
-    hour DateTime('UTC'),
+    unit_seconds UInt32,
+    start DateTime('UTC'),
     name LowCardinality(String),
-    count Int64
+    log_partition UInt16,
+    last_offset SimpleAggregateFunction(max, UInt64),
+    count UInt64
 )
-ENGINE = SummingMergeTree
-ORDER BY (project_id, hour, name)
+ENGINE = SummingMergeTree(count)
+ORDER BY (project_id, unit_seconds, start, name, log_partition)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS event_hours_view TO event_hours AS
-SELECT project_id, toStartOfHour(occurred_at) AS hour, name, count() AS count
-FROM events
-GROUP BY project_id, hour, name;
-
--- Stats: one row per project, second and name (after merges). Serves the hours that a bound cuts, so that an instant
--- costs at most 3,600 rows per name and one second of `events`, however many events the hour has.
-CREATE TABLE IF NOT EXISTS event_seconds
+CREATE MATERIALIZED VIEW IF NOT EXISTS event_counts_view TO event_counts AS
+SELECT
+    project_id,
+    unit_seconds,
+    if(unit_seconds = 0, toDateTime(0, 'UTC'), toDateTime(intDiv(second, unit_seconds) * unit_seconds, 'UTC')) AS start,
+    name,
+    log_partition,
+    max(last) AS last_offset,
+    sum(events) AS count
+FROM
 (
-    project_id UUID,
-    second DateTime('UTC'),
-    name LowCardinality(String),
-    count Int64
+    SELECT
+        project_id,
+        toUInt32(toDateTime(occurred_at, 'UTC')) AS second,
+        name,
+        log_partition,
+        max(log_offset) AS last,
+        count() AS events
+    FROM events
+    GROUP BY project_id, second, name, log_partition
 )
-ENGINE = SummingMergeTree
-ORDER BY (project_id, second, name)
-SETTINGS non_replicated_deduplication_window = 10000;
+ARRAY JOIN [0, 86400, 3600, 60, 1] AS unit_seconds
+GROUP BY project_id, unit_seconds, start, name, log_partition;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS event_seconds_view TO event_seconds AS
-SELECT project_id, toStartOfSecond(occurred_at) AS second, name, count() AS count
-FROM events
-GROUP BY project_id, second, name;
-
--- One row per event with a derived id, with its place in the log. Serves the writer, which refuses a second copy: a
--- copy is what stands behind the first in the log, so a replay of the first decides as it did before.
+-- One row per stored event with a derived id, with its place in the log. Serves the writer, which fills it and refuses a
+-- second copy: a copy is what stands behind the first in the log, so a replay of the first decides as it did before.
 -- It outlives the events: a retry after a deletion must not bring its event back.
 CREATE TABLE IF NOT EXISTS derived_ids
 (
@@ -137,7 +137,17 @@ ENGINE = MergeTree
 ORDER BY id
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS derived_ids_view TO derived_ids AS
-SELECT id, log_partition, log_offset
-FROM events
-WHERE derived;
+-- One row per deletion of a name and partition: how many events it removed there, counted before it removed them. A
+-- deletion that is repeated after a crash counts fewer, so the highest count holds.
+CREATE TABLE IF NOT EXISTS deletions
+(
+    id UUID,
+    project_id UUID,
+    name String,
+    log_partition UInt16,
+    log_offset UInt64,
+    events UInt64,
+    counted_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = MergeTree
+ORDER BY (id, log_partition);

@@ -3,14 +3,13 @@
 -- Who writes a partition: one row per claim, the highest epoch holds. A writer that sees a higher one than its own stops.
 CREATE TABLE IF NOT EXISTS writer_claims
 (
-    generation UInt32,
     log_partition UInt16,
     epoch UInt64,
     owner String,
     claimed_at DateTime64(3, 'UTC')
 )
 ENGINE = ReplacingMergeTree(epoch)
-ORDER BY (generation, log_partition);
+ORDER BY log_partition;
 
 -- How far each partition is written: the row with the highest (epoch, sequence) holds.
 -- stored_through: the last offset whose record is in the tables; -1 for none. pending_first to pending_last: the range
@@ -18,7 +17,6 @@ ORDER BY (generation, log_partition);
 -- complete_at: everything that the log had then is in the tables. caught_up: nothing was left when the row was written.
 CREATE TABLE IF NOT EXISTS writer_progress
 (
-    generation UInt32,
     log_partition UInt16,
     epoch UInt64,
     sequence UInt64,
@@ -31,7 +29,7 @@ CREATE TABLE IF NOT EXISTS writer_progress
     version UInt128 MATERIALIZED bitOr(bitShiftLeft(toUInt128(epoch), 64), toUInt128(sequence))
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY (generation, log_partition);
+ORDER BY log_partition;
 
 -- Takes rows of `events` and keeps none: where an insert is refused, the writer tries its lines here, to find the one
 -- that is bad without storing any.

@@ -1,5 +1,19 @@
 -- Today's tables. Made from the migrations by `python -m penstock.clickhouse.current`; nothing reads it.
 
+CREATE TABLE deletions
+(
+    `id` UUID,
+    `project_id` UUID,
+    `name` String,
+    `log_partition` UInt16,
+    `log_offset` UInt64,
+    `events` UInt64,
+    `counted_at` DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = MergeTree
+ORDER BY (id, log_partition)
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE derived_ids
 (
     `id` UUID,
@@ -10,36 +24,18 @@ ENGINE = MergeTree
 ORDER BY id
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
-CREATE TABLE event_hours
+CREATE TABLE event_counts
 (
     `project_id` UUID,
-    `hour` DateTime('UTC'),
+    `unit_seconds` UInt32,
+    `start` DateTime('UTC'),
     `name` LowCardinality(String),
-    `count` Int64
+    `log_partition` UInt16,
+    `last_offset` SimpleAggregateFunction(max, UInt64),
+    `count` UInt64
 )
-ENGINE = SummingMergeTree
-ORDER BY (project_id, hour, name)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
-
-CREATE TABLE event_names
-(
-    `project_id` UUID,
-    `name` String,
-    `count` Int64
-)
-ENGINE = SummingMergeTree
-ORDER BY (project_id, name)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
-
-CREATE TABLE event_seconds
-(
-    `project_id` UUID,
-    `second` DateTime('UTC'),
-    `name` LowCardinality(String),
-    `count` Int64
-)
-ENGINE = SummingMergeTree
-ORDER BY (project_id, second, name)
+ENGINE = SummingMergeTree(count)
+ORDER BY (project_id, unit_seconds, start, name, log_partition)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
 
 CREATE TABLE events
@@ -58,7 +54,9 @@ CREATE TABLE events
     `log_partition` UInt16,
     `log_offset` UInt64 CODEC(Delta(8), ZSTD(1)),
     `log_index` UInt32 CODEC(Delta(4), ZSTD(1)),
-    `stored_at` DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta(8), ZSTD(1))
+    `stored_at` DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta(8), ZSTD(1)),
+    INDEX by_offset log_offset TYPE minmax GRANULARITY 1,
+    INDEX by_receipt received_at TYPE minmax GRANULARITY 1
 )
 ENGINE = MergeTree
 ORDER BY (project_id, occurred_at, toUInt128(id))
@@ -72,7 +70,9 @@ CREATE TABLE events_by_contact
     `id` UUID,
     `name` LowCardinality(String),
     `email_id` String CODEC(ZSTD(1)),
-    `data` String CODEC(ZSTD(1))
+    `data` String CODEC(ZSTD(1)),
+    `log_partition` UInt16,
+    `log_offset` UInt64 CODEC(Delta(8), ZSTD(1))
 )
 ENGINE = MergeTree
 ORDER BY (project_id, contact_id, occurred_at, toUInt128(id))
@@ -87,7 +87,9 @@ CREATE TABLE events_by_name
     `contact_id` UUID,
     `email` String CODEC(ZSTD(1)),
     `email_id` String CODEC(ZSTD(1)),
-    `data` String CODEC(ZSTD(1))
+    `data` String CODEC(ZSTD(1)),
+    `log_partition` UInt16,
+    `log_offset` UInt64 CODEC(Delta(8), ZSTD(1))
 )
 ENGINE = MergeTree
 ORDER BY (project_id, name, occurred_at, toUInt128(id))
@@ -113,6 +115,16 @@ CREATE TABLE events_probe
 )
 ENGINE = `Null`;
 
+CREATE TABLE generations
+(
+    `sequence` UInt64,
+    `live` UInt32,
+    `held_until` DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree
+ORDER BY sequence
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE schema_migrations
 (
     `version` UInt32,
@@ -125,19 +137,17 @@ SETTINGS index_granularity = 8192;
 
 CREATE TABLE writer_claims
 (
-    `generation` UInt32,
     `log_partition` UInt16,
     `epoch` UInt64,
     `owner` String,
     `claimed_at` DateTime64(3, 'UTC')
 )
 ENGINE = ReplacingMergeTree(epoch)
-ORDER BY (generation, log_partition)
+ORDER BY log_partition
 SETTINGS index_granularity = 8192;
 
 CREATE TABLE writer_progress
 (
-    `generation` UInt32,
     `log_partition` UInt16,
     `epoch` UInt64,
     `sequence` UInt64,
@@ -150,72 +160,50 @@ CREATE TABLE writer_progress
     `version` UInt128 MATERIALIZED bitOr(bitShiftLeft(toUInt128(epoch), 64), toUInt128(sequence))
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY (generation, log_partition)
+ORDER BY log_partition
 SETTINGS index_granularity = 8192;
 
-CREATE MATERIALIZED VIEW derived_ids_view TO derived_ids
+CREATE MATERIALIZED VIEW event_counts_view TO event_counts
 (
-    `id` UUID,
+    `project_id` UUID,
+    `unit_seconds` UInt32,
+    `start` DateTime('UTC'),
+    `name` LowCardinality(String),
     `log_partition` UInt16,
-    `log_offset` UInt64
+    `last_offset` UInt64,
+    `count` UInt64
 )
 AS SELECT
-    id,
+    project_id,
+    unit_seconds,
+    if(unit_seconds = 0, toDateTime(0, 'UTC'), toDateTime(intDiv(second, unit_seconds) * unit_seconds, 'UTC')) AS start,
+    name,
     log_partition,
-    log_offset
-FROM events
-WHERE derived;
-
-CREATE MATERIALIZED VIEW event_hours_view TO event_hours
+    max(last) AS last_offset,
+    sum(events) AS count
+FROM
 (
-    `project_id` UUID,
-    `hour` DateTime('UTC'),
-    `name` LowCardinality(String),
-    `count` UInt64
+    SELECT
+        project_id,
+        toUInt32(toDateTime(occurred_at, 'UTC')) AS second,
+        name,
+        log_partition,
+        max(log_offset) AS last,
+        count() AS events
+    FROM events
+    GROUP BY
+        project_id,
+        second,
+        name,
+        log_partition
 )
-AS SELECT
-    project_id,
-    toStartOfHour(occurred_at) AS hour,
-    name,
-    count() AS count
-FROM events
+ARRAY JOIN [0, 86400, 3600, 60, 1] AS unit_seconds
 GROUP BY
     project_id,
-    hour,
-    name;
-
-CREATE MATERIALIZED VIEW event_names_view TO event_names
-(
-    `project_id` UUID,
-    `name` LowCardinality(String),
-    `count` UInt64
-)
-AS SELECT
-    project_id,
+    unit_seconds,
+    start,
     name,
-    count() AS count
-FROM events
-GROUP BY
-    project_id,
-    name;
-
-CREATE MATERIALIZED VIEW event_seconds_view TO event_seconds
-(
-    `project_id` UUID,
-    `second` DateTime64(3, 'UTC'),
-    `name` LowCardinality(String),
-    `count` UInt64
-)
-AS SELECT
-    project_id,
-    toStartOfSecond(occurred_at) AS second,
-    name,
-    count() AS count
-FROM events
-GROUP BY
-    project_id,
-    second,
-    name;
+    log_partition;
 
 CREATE MATERIALIZED VIEW events_by_contact_view TO events_by_contact
 (
@@ -225,7 +213,9 @@ CREATE MATERIALIZED VIEW events_by_contact_view TO events_by_contact
     `id` UUID,
     `name` LowCardinality(String),
     `email_id` String,
-    `data` String
+    `data` String,
+    `log_partition` UInt16,
+    `log_offset` UInt64
 )
 AS SELECT
     project_id,
@@ -234,7 +224,9 @@ AS SELECT
     id,
     name,
     email_id,
-    data
+    data,
+    log_partition,
+    log_offset
 FROM events;
 
 CREATE MATERIALIZED VIEW events_by_name_view TO events_by_name
@@ -246,7 +238,9 @@ CREATE MATERIALIZED VIEW events_by_name_view TO events_by_name
     `contact_id` UUID,
     `email` String,
     `email_id` String,
-    `data` String
+    `data` String,
+    `log_partition` UInt16,
+    `log_offset` UInt64
 )
 AS SELECT
     project_id,
@@ -256,5 +250,7 @@ AS SELECT
     contact_id,
     email,
     email_id,
-    data
+    data,
+    log_partition,
+    log_offset
 FROM events;

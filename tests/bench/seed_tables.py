@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from penstock.clickhouse.chdb import open_embedded
-from penstock.clickhouse.migrate import migrate
+from penstock.clickhouse.migrate import migrate_tables
 from penstock.settings import ClickHouse
 
 _INSERT = """
@@ -29,7 +29,7 @@ _BLOCK = 1_000_000
 def seed(directory: Path, project_id: str, rows: int) -> None:
     """Fills the tables in `directory`."""
     tables = open_embedded(directory, ClickHouse())
-    migrate(tables)
+    migrate_tables(tables)
     for first in range(0, rows, _BLOCK):
         count = min(_BLOCK, rows - first)
         tables.execute(_INSERT.format(project=project_id, rows=rows, first=first, count=count))

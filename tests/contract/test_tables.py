@@ -6,15 +6,17 @@ The server's part runs against the stand-in, or against the server that TEST_CLI
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from penstock.clickhouse.contract import Parameter
 from penstock.clickhouse.current import current_schema
 from penstock.clickhouse.gateway import ClientTables
-from penstock.clickhouse.migrate import applied_versions, check_version, migrate
+from penstock.clickhouse.generations import Generations
+from penstock.clickhouse.migrate import applied_versions, check_version, migrate_tables
 from penstock.errors import StartError, TablesRefused, TablesUnavailable
 from penstock.settings import ClickHouse
 from schemas.clickhouse import current_sql, migrations
@@ -22,7 +24,7 @@ from schemas.tables import CLAIM_COLUMNS, EVENT_COLUMNS, EVENTS_PROBE, PROGRESS_
 from tests.support.clickhouse_server import BridgeServer
 from tests.support.fixtures import SERVER_URL_VARIABLE, drop, server_tables
 from tests.support.services import free_port, wait_until
-from tests.support.stored import PROJECTIONS, event_line, projected
+from tests.support.stored import PROJECTIONS, TABLES, event_line, projected
 
 HOSTILE = [
     "it's",
@@ -47,7 +49,7 @@ HOSTILE = [
 @pytest.fixture
 def migrated(tables: ClientTables) -> ClientTables:
     """Tables with everything in them."""
-    migrate(tables)
+    migrate_tables(tables)
     return tables
 
 
@@ -136,10 +138,10 @@ def test_threads_side_by_side(migrated: ClientTables) -> None:
 
 
 def test_the_same_token_stores_once_in_every_table(migrated: ClientTables) -> None:
-    lines = b"\n".join(event_line(offset=0, index=index, derived=True) for index in range(100))
+    lines = b"\n".join(event_line(offset=0, index=index) for index in range(100))
     for _ in range(3):
         migrated.insert("events", lines, token="t")
-    assert projected(migrated, derived=True) == {**dict.fromkeys(PROJECTIONS, 100), "derived_ids": 100}
+    assert projected(migrated) == dict.fromkeys(PROJECTIONS, 100)
 
 
 def test_another_token_stores_the_same_lines_again(migrated: ClientTables) -> None:
@@ -222,7 +224,7 @@ def test_missing_tables_name_the_remedy(tables: ClientTables) -> None:
     calls: list[Callable[[], Any]] = [
         lambda: tables.select("SELECT 1 FROM events"),
         lambda: tables.insert("events", event_line(offset=0), token="t"),
-        lambda: check_version(tables),
+        lambda: check_version(Generations(tables)),
     ]
     for call in calls:  # without the database
         with pytest.raises(TablesUnavailable, match="penstock migrate"):
@@ -231,7 +233,7 @@ def test_missing_tables_name_the_remedy(tables: ClientTables) -> None:
     for call in calls:
         with pytest.raises(TablesUnavailable, match="penstock migrate"):
             call()
-    migrate(tables)
+    migrate_tables(tables)
     for call in calls:
         call()
 
@@ -263,7 +265,7 @@ def test_a_parameter_that_is_none_of_its_type_is_refused(empty: ClientTables) ->
 def test_a_server_that_dies_is_unavailable_and_comes_back(bridge: BridgeServer) -> None:
     tables = server_tables(bridge.url)
     try:
-        migrate(tables)
+        migrate_tables(tables)
         tables.insert("events", event_line(offset=0), token="t")
         bridge.kill()
         for _ in range(2):
@@ -317,7 +319,7 @@ def test_nobody_at_the_address_is_unavailable() -> None:
     with pytest.raises(TablesUnavailable):
         tables.select("SELECT 1")
     with pytest.raises(TablesUnavailable):
-        migrate(tables)
+        migrate_tables(tables)
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8123", "ftp://host", "http://"])
@@ -331,25 +333,25 @@ def test_an_address_that_is_none_stops_the_start(url: str) -> None:
 
 def test_migrations_from_empty_twice_and_recorded(tables: ClientTables) -> None:
     known = migrations()
-    assert migrate(tables, dry_run=True).applied == known
+    assert migrate_tables(tables, dry_run=True).applied == known
     assert applied_versions(tables) == set()
-    assert migrate(tables).applied == known
-    assert migrate(tables).applied == []
+    assert migrate_tables(tables).applied == known
+    assert migrate_tables(tables).applied == []
     assert applied_versions(tables) == {migration.version for migration in known}
     names = tables.select("SELECT version, name FROM schema_migrations ORDER BY version")
     assert [(int(str(version)), name) for version, name in names] == [(one.version, one.name) for one in known]
-    check_version(tables)
+    check_version(Generations(tables))
 
 
 def test_migrations_go_on_where_they_were_interrupted(tables: ClientTables) -> None:
     total = sum(len(migration.statements) for migration in migrations())
     for stop_after in range(1, total + 1, 5):
         with pytest.raises(InterruptedError):
-            migrate(Interrupted(tables, stop_after))
+            migrate_tables(Interrupted(tables, stop_after))
         with pytest.raises(TablesUnavailable, match="penstock migrate"):
-            check_version(tables)
-    migrate(tables)
-    check_version(tables)
+            check_version(Generations(tables))
+    migrate_tables(tables)
+    check_version(Generations(tables))
     assert current_schema(tables) == current_sql()
 
 
@@ -363,11 +365,11 @@ class Interrupted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tables, name)
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         if self._left == 0:
             raise InterruptedError
         self._left -= 1
-        self._tables.execute(statement)
+        self._tables.execute(statement, parameters)
 
 
 def test_the_schema_is_the_same_on_both_drivers_and_as_written_down(migrated: ClientTables) -> None:
@@ -389,7 +391,7 @@ def test_every_table_that_an_insert_reaches_remembers_tokens_alike() -> None:
     windows = dict(
         re.findall(r"CREATE TABLE (\w+).*?non_replicated_deduplication_window = (\d+)", current_sql(), re.DOTALL)
     )
-    assert set(windows) == {*PROJECTIONS, "derived_ids"}
+    assert set(windows) == {*TABLES, "derived_ids"}
     assert len(set(windows.values())) == 1
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from penstock.clickhouse import Tables
-from penstock.clickhouse.migrate import migrate
+from penstock.clickhouse.migrate import migrate_tables
 from penstock.clickhouse.progress import read_epochs
 from penstock.errors import TablesUnavailable, Unavailable
 from penstock.eventlog.kafka import KafkaLog, create_topics
@@ -51,7 +51,7 @@ class Group:
         """Empty tables, into which processes that are started from now on write."""
         self.database = unique("d")
         tables = server_tables(self.bridge.url, self.database)
-        migrate(tables)
+        migrate_tables(tables)
         return tables
 
     def close(self) -> None:

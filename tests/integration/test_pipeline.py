@@ -5,6 +5,7 @@ import itertools
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from consumers.deletions import delete_before
 from consumers.loop import WriterLoop
 from consumers.pipeline import Pipeline, Stopped
 from consumers.sink import LogEnds, Sink
 from penstock.clickhouse import Tables
 from penstock.clickhouse.gateway import ClientTables
-from penstock.clickhouse.migrate import migrate
+from penstock.clickhouse.migrate import migrate_tables
 from penstock.clickhouse.progress import read_progress
 from penstock.errors import StartError, TablesRefused, TablesUnavailable, WriterFenced
 from penstock.eventlog import StoredRecord
@@ -25,16 +27,17 @@ from penstock.eventlog.sqlite import SqliteLog
 from penstock.settings import Writer
 from penstock.telemetry import Metrics
 from schemas.clickhouse import migrations
+from schemas.deletion import Deletion
 from schemas.event import Event
-from schemas.record import FORMAT
+from schemas.record import DELETION_FORMAT, EVENTS_FORMAT, is_deletion, pack_deletion, unpack_deletion
 from schemas.topics import Topic
 from tests.support.clickhouse_server import BridgeServer
 from tests.support.faults import Crash, FaultyTables
 from tests.support.fixtures import drop, event, server_tables
 from tests.support.records import record, stored
 from tests.support.services import wait_until
-from tests.support.stored import PROJECTIONS, doubles, projected
-from tests.support.tables import open_test_tables
+from tests.support.stored import PROJECTIONS, TABLES, doubles, projected
+from tests.support.tables import fixed, open_test_tables
 
 
 class StepClock:
@@ -59,6 +62,8 @@ class World:
         self.first_copies: dict[int, set[str]] = {number: set() for number in range(partitions)}
         self.expected = 0
         self.expected_derived = 0
+        self.named: Counter[tuple[str, str]] = Counter()
+        self._doomed: dict[int, str] = {}
         self._owners = itertools.count()
 
     def add(self, partition: int, events: list[Event]) -> None:
@@ -71,6 +76,14 @@ class World:
                 self.first_copies[partition].add(one.id)
                 self.expected_derived += 1
             self.expected += 1
+            self.named[one.project_id, one.name] += 1
+
+    def delete(self, name: str) -> None:
+        """Deletes the events of a name, in every partition."""
+        value = pack_deletion(Deletion(str(uuid.uuid4()), event().project_id, name), accepted_ms=1)
+        for partition in self.records:
+            self.add_raw(partition, value)
+        self.expected -= self.named.pop((event().project_id, name), 0)
 
     def add_raw(self, partition: int, value: bytes | None) -> None:
         """Appends a record of any bytes."""
@@ -86,12 +99,22 @@ class World:
             self.add(partition, [event() for _ in range(4)])
             self.add(partition, [event(event_id=new, derived=True)])
 
+    def grow_and_delete(self) -> None:
+        """In every partition events that are then deleted, a retry of one of them, and events that come later."""
+        for partition in self.records:
+            doomed = str(uuid.uuid4())
+            self.add(partition, [event(name="doomed"), event(name="doomed", event_id=doomed, derived=True), event()])
+            self._doomed[partition] = doomed
+        self.delete("doomed")
+        for partition, doomed in self._doomed.items():
+            self.add(partition, [event(name="doomed", event_id=doomed, derived=True), event(name="doomed"), event()])
+
     def pipeline(self, tables: Tables | None = None, max_rows: int = 50_000, max_share: float = 1) -> Pipeline:
         """A new writer."""
         return Pipeline(
             Writer(max_rows=max_rows, max_dead_letter_share=max_share),
             log=self.log,
-            tables=tables or self.tables,
+            for_writing=fixed(tables or self.tables),
             clock=StepClock(),
             metrics=Metrics(),
             owner=f"owner {next(self._owners)}",
@@ -136,7 +159,7 @@ class World:
 
 @pytest.fixture
 def world(tables: ClientTables, tmp_path: Path) -> Iterator[World]:
-    migrate(tables)
+    migrate_tables(tables)
     made = World(tables, tmp_path)
     yield made
     made.log.close()
@@ -153,9 +176,13 @@ def embedded_world(tmp_path: Path) -> Iterator[World]:
     drop(tables)
 
 
-def statements_of_a_write(world: World, max_rows: int) -> list[str]:
+_CRASHES = 40
+"""So many statements of a write are tried; with many small batches they repeat."""
+
+
+def statements_of_a_write(world: World, max_rows: int, grow: Callable[[World], None] | None = None) -> list[str]:
     """What a writer does with the tables, when nothing goes wrong."""
-    world.grow()
+    (grow or World.grow)(world)
     watched = FaultyTables(world.tables)
     world.write(world.pipeline(watched, max_rows))
     world.check()
@@ -167,23 +194,57 @@ def statements_of_a_write(world: World, max_rows: int) -> list[str]:
 
 def test_a_crash_at_any_statement_loses_nothing_and_doubles_nothing(world: World) -> None:
     """The second writer has smaller batches, and must form the first one's range all the same."""
-    crash_everywhere(world, first_rows=50_000, second_rows=1)
+    crash_everywhere(world, World.grow, first_rows=50_000, second_rows=1)
 
 
 def test_a_crash_at_any_statement_of_many_small_batches(embedded_world: World) -> None:
-    crash_everywhere(embedded_world, first_rows=3, second_rows=50_000)
+    crash_everywhere(embedded_world, World.grow, first_rows=3, second_rows=50_000)
 
 
-def crash_everywhere(world: World, first_rows: int, second_rows: int) -> None:
-    statements = statements_of_a_write(world, first_rows)
+def test_a_crash_at_any_statement_of_a_deletion_leaves_no_half_of_it(world: World) -> None:
+    statements = crash_everywhere(world, World.grow_and_delete, first_rows=50_000, second_rows=50_000)
+    assert "DELETE FROM event_counts" in statements
+    assert "insert deletions" in statements
+
+
+def test_a_deletion_tells_how_many_events_it_removed(world: World) -> None:
+    world.grow_and_delete()
+    world.write(world.pipeline())
+    counted = world.tables.select("SELECT log_partition, max(events) FROM deletions GROUP BY log_partition ORDER BY 1")
+    assert counted == [[0, "2"], [1, "2"]]
+
+
+def test_a_deletion_that_is_carried_out_again_later_touches_nothing_that_came_after_it(world: World) -> None:
+    """As by a writer that was paused in the middle of it, while another went on."""
+    world.grow_and_delete()
+    world.write(world.pipeline())
+    for records in world.records.values():
+        for one in records:
+            if is_deletion(one.value):
+                deletion = unpack_deletion(one.value or b"").deletion
+                delete_before(world.tables, deletion, one.partition, one.offset)
+    world.check()
+
+
+def test_a_deletion_leaves_other_names_and_projects_alone(world: World) -> None:
+    world.add(0, [event(name="doomed"), event(name="Doomed"), event(name="doomed ", data="")])
+    world.add(0, [event(name="doomed", project_id=str(uuid.uuid4()))])
+    world.delete("doomed")
+    world.write(world.pipeline())
+    world.check()
+
+
+def crash_everywhere(world: World, grow: Callable[[World], None], first_rows: int, second_rows: int) -> list[str]:
+    statements = statements_of_a_write(world, first_rows, grow)
     assert "insert events" in statements
     assert "insert writer_progress" in statements
-    for at, after in itertools.product(range(min(len(statements), 14)), (False, True)):
-        world.grow()
+    for at, after in itertools.product(range(min(len(statements), _CRASHES)), (False, True)):
+        grow(world)
         with pytest.raises(Crash):
             world.write(world.pipeline(FaultyTables(world.tables, at=at, after=after), first_rows))
         world.write(world.pipeline(max_rows=second_rows))
         world.check((at, after, statements[at]))
+    return statements
 
 
 def test_an_answer_that_is_lost_at_any_statement_changes_nothing(world: World) -> None:
@@ -223,7 +284,7 @@ def test_a_pending_range_is_written_before_anything_else_even_if_it_arrives_in_p
 def test_an_insert_that_reached_some_tables_and_not_others_is_completed(world: World) -> None:
     """As a server that is killed in the middle of one leaves it: here some views are away for a moment."""
     world.grow()
-    views = ("event_names_view", "events_by_contact_view")
+    views = ("event_counts_view", "events_by_contact_view")
 
     def without_views(what: str) -> None:
         if what == "insert events":
@@ -236,7 +297,7 @@ def test_an_insert_that_reached_some_tables_and_not_others_is_completed(world: W
     for migration in migrations():
         for statement in migration.statements:
             world.tables.execute(statement)
-    assert projected(world.tables)["event_names"] < projected(world.tables)["events"]
+    assert projected(world.tables)["event_counts 0"] < projected(world.tables)["events"]
     world.write(world.pipeline(max_rows=1))
     world.check()
 
@@ -388,7 +449,7 @@ def test_a_replay_keeps_its_own_first_copies(world: World) -> None:
     for max_rows in (1, 50_000):
         world.write(world.pipeline(max_rows=max_rows))
         world.check()
-        for table in (*PROJECTIONS, "derived_ids", "writer_progress", "writer_claims"):
+        for table in (*TABLES, "derived_ids", "writer_progress", "writer_claims"):
             world.tables.execute(f"TRUNCATE TABLE {table}")
 
 
@@ -488,7 +549,9 @@ def test_a_newer_format_stops_the_writer_before_it_stores_anything(world: World)
     from schemas.record import UnknownFormat
 
     world.add(0, [event()])
-    newer = (record(1, 1).value or b"").replace(b'"format":%d' % FORMAT, b'"format":%d' % (FORMAT + 1), 1)
+    newer = (record(1, 1).value or b"").replace(
+        b'"format":%d' % EVENTS_FORMAT, b'"format":%d' % (DELETION_FORMAT + 1), 1
+    )
     world.add_raw(0, newer)
     with pytest.raises(UnknownFormat):
         world.write(world.pipeline())
@@ -584,7 +647,7 @@ def raised(call: Callable[[], None]) -> BaseException:
 
 def test_the_progress_says_what_is_stored_and_whether_anything_is_left(world: World) -> None:
     world.grow()
-    sink = Sink(world.tables, "x")
+    sink = Sink(fixed(world.tables), "x")
     sink.claim([0], 5)
     sink.heartbeat(LogEnds({0: 4}, 1000), 1001)
     assert [(one.stored_through, one.caught_up) for one in read_progress(world.tables).values()] == [(-1, False)]
@@ -601,14 +664,16 @@ def test_the_loop_waits_while_the_tables_are_away_and_catches_up(bridge: BridgeS
     from tests.support.fixtures import entries
 
     tables = server_tables(bridge.url)
-    migrate(tables)
+    migrate_tables(tables)
 
     async def scenario() -> None:
         log = SqliteLog(tmp_path, partitions=2)
         await log.start()
         failures: list[Exception] = []
         settings = Writer(heartbeat_seconds=0.2)
-        pipeline = Pipeline(settings, log=log, tables=tables, clock=StepClock(), metrics=Metrics(), owner="x")
+        pipeline = Pipeline(
+            settings, log=log, for_writing=fixed(tables), clock=StepClock(), metrics=Metrics(), owner="x"
+        )
         loop = WriterLoop(settings, log=log, pipeline=pipeline, clock=StepClock(), on_failure=failures.append)
         loop.start()
         written = 0

@@ -33,7 +33,7 @@ def test_every_event_is_in_one_record_of_its_partition_in_order(
 ) -> None:
     appends = [append_of(number, items) for number, items in enumerate(work)]
     found: dict[int, list[bytes]] = {}
-    for record in pack_appends(appends, limit):
+    for record in pack_appends(appends, limit, 6):
         unpacked = unpack(record.value)
         lines = [b"{" + line.partition(b",")[2] for line in unpacked.lines.split(b"\n")]
         found.setdefault(record.partition, []).extend(lines)
@@ -57,7 +57,7 @@ def test_every_request_is_decided_once_by_its_last_record(
     work: list[list[tuple[int, int, bool]]], limit: int, seed: int
 ) -> None:
     appends = [append_of(number, items) for number, items in enumerate(work)]
-    records = pack_appends(appends, limit)
+    records = pack_appends(appends, limit, 6)
     order = list(enumerate(records))
     random.Random(seed).shuffle(order)
     failing = {number for number, _ in order if number % 3 == 0}

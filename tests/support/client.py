@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -54,6 +55,11 @@ class Client:
         answer = self.get(path, after=after, **parameters)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def delete(self, name: str, *, prefix: str = "") -> httpx.Response:
+        """Deletes all events of a name."""
+        url = f"{self._deployment.query_url}{prefix}/events/{quote(name, safe='')}"
+        return self._http.delete(url, headers=self._project.reading)
 
     def all_events(self, path: str = "/events", **parameters: Any) -> Iterator[dict[str, Any]]:
         """Every event, by following the cursor to its end."""

@@ -62,9 +62,14 @@ class FaultyTables:
 
         self._run(f"insert {table}", call)
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         """See `Tables`."""
-        self._tables.execute(statement)
+
+        def call() -> list[Row]:
+            self._tables.execute(statement, parameters)
+            return []
+
+        self._run(statement.partition(" WHERE ")[0], call)
 
     def create_database(self) -> None:
         """See `Tables`."""

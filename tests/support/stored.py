@@ -4,10 +4,13 @@ import uuid
 
 from penstock.clickhouse import Tables
 
-PROJECTIONS = ("events", "events_by_contact", "events_by_name", "event_names", "event_hours", "event_seconds")
-"""The tables in which every event counts once."""
+TABLES = ("events", "events_by_contact", "events_by_name", "event_counts")
+"""The tables that every event reaches."""
 
-_SUMMED = ("event_names", "event_hours", "event_seconds")
+UNITS = (0, 86_400, 3600, 60, 1)
+PROJECTIONS = (*TABLES[:-1], *(f"event_counts {unit}" for unit in UNITS))
+"""The tables in which every event counts once; of the counts, each unit of time for itself."""
+
 PROJECT = "00000000-0000-4000-8000-000000000001"
 
 
@@ -44,10 +47,13 @@ def event_line(
 
 def projected(tables: Tables, *, derived: bool = False) -> dict[str, int]:
     """How many events each table counts; merges change nothing of it."""
-    counted = {table: "sum(count)" if table in _SUMMED else "count()" for table in PROJECTIONS}
-    if derived:
-        counted["derived_ids"] = "count()"
-    return {table: int(str(tables.select(f"SELECT {count} FROM {table}")[0][0])) for table, count in counted.items()}
+    names = [*PROJECTIONS, "derived_ids"] if derived else PROJECTIONS
+    return {name: _counted(tables, *name.split()) for name in names}
+
+
+def _counted(tables: Tables, table: str, unit: str | None = None) -> int:
+    count = "count()" if unit is None else f"sumIf(count, unit_seconds = {unit})"
+    return int(str(tables.select(f"SELECT {count} FROM {table}")[0][0]))
 
 
 def doubles(tables: Tables) -> int:

@@ -7,12 +7,15 @@ import atexit
 import secrets
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from penstock.clickhouse import Tables
 from penstock.clickhouse.chdb import open_embedded
 from penstock.clickhouse.gateway import ClientTables
-from penstock.clickhouse.migrate import migrate
+from penstock.clickhouse.generations import FIRST, Generation
+from penstock.clickhouse.migrate import migrate_tables
 from penstock.settings import ClickHouse
 
 
@@ -23,9 +26,14 @@ def _directory() -> Path:
     return Path(path)
 
 
+def fixed(tables: Tables) -> Callable[[], Generation]:
+    """What tells a writer that `tables` are the ones to write."""
+    return lambda: Generation(FIRST, tables)
+
+
 def open_test_tables(*, migrated: bool = True) -> ClientTables:
     """The tables of a new database; the caller closes them."""
     tables = open_embedded(_directory(), ClickHouse(database=f"t_{secrets.token_hex(6)}"))
     if migrated:
-        migrate(tables)
+        migrate_tables(tables)
     return tables

@@ -34,7 +34,7 @@ def append(entries: list[Entry], accepted_ms: int = 1) -> Append:
 def test_a_request_of_1000_events_becomes_one_record_for_each_of_6_partitions() -> None:
     async def scenario() -> None:
         one = append([entry(number % 6, number) for number in range(1000)])
-        records = pack_appends([one], _MAX_BYTES)
+        records = pack_appends([one], _MAX_BYTES, 6)
         assert sorted(record.partition for record in records) == list(range(6))
         for record in records:
             assert lines_of(record) == [item.line for item in one.entries if item.partition == record.partition]
@@ -48,7 +48,7 @@ def test_a_request_of_1000_events_becomes_one_record_for_each_of_6_partitions() 
 def test_requests_share_records_and_keep_their_order() -> None:
     async def scenario() -> None:
         appends = [append([entry(number % 2, number)], accepted_ms=number) for number in range(50)]
-        records = pack_appends(appends, _MAX_BYTES)
+        records = pack_appends(appends, _MAX_BYTES, 6)
         assert len(records) == 2
         for record in records:
             assert unpack(record.value).accepted_ms == record.partition
@@ -61,7 +61,7 @@ def test_a_record_is_not_much_larger_than_allowed_and_a_large_event_stands_alone
     async def scenario() -> None:
         small = [entry(0, number, 1000) for number in range(2000)]
         large = entry(0, -1, 130 * 1024)
-        records = pack_appends([append([*small[:5], large, *small[5:]])], 64 * 1024)
+        records = pack_appends([append([*small[:5], large, *small[5:]])], 64 * 1024, 6)
         sizes = [len(unpack(record.value).lines) for record in records]
         assert sizes[1] > 130 * 1024
         assert all(size < 70 * 1024 for index, size in enumerate(sizes) if index != 1)
@@ -76,7 +76,7 @@ def test_a_record_is_not_much_larger_than_allowed_and_a_large_event_stands_alone
 def test_a_request_over_several_records_of_a_partition_waits_for_all_and_names_the_last() -> None:
     async def scenario() -> None:
         one = append([entry(3, number, 1000) for number in range(10)])
-        records = pack_appends([one], 3000)
+        records = pack_appends([one], 3000, 6)
         assert len(records) > 3
         for offset, record in enumerate(records[:-1]):
             assert record.stored(offset) == []
@@ -89,7 +89,7 @@ def test_a_request_over_several_records_of_a_partition_waits_for_all_and_names_t
 def test_one_failed_record_fails_the_request_once_all_are_decided() -> None:
     async def scenario() -> None:
         one = append([entry(0, 0), entry(1, 1)])
-        first, second = pack_appends([one], _MAX_BYTES)
+        first, second = pack_appends([one], _MAX_BYTES, 6)
         assert first.failed(LogUnavailable("gone")) == []
         assert second.stored(1) == [one]
         assert isinstance(one.error, LogUnavailable)
@@ -99,7 +99,7 @@ def test_one_failed_record_fails_the_request_once_all_are_decided() -> None:
 
 def test_a_record_says_whether_any_of_its_events_is_derived() -> None:
     async def scenario() -> None:
-        records = pack_appends([append([entry(0, 0), entry(0, 1, derived=True), entry(1, 2)])], _MAX_BYTES)
+        records = pack_appends([append([entry(0, 0), entry(0, 1, derived=True), entry(1, 2)])], _MAX_BYTES, 6)
         assert [unpack(record.value).derived for record in records] == [True, False]
 
     on_loop(scenario())

@@ -31,7 +31,7 @@ class Script:
     def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
         raise NotImplementedError
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         raise NotImplementedError
 
     def create_database(self) -> None:
@@ -52,7 +52,7 @@ def by_hour(script: Script, span: Span = OPEN) -> bytes:
 def test_what_arrives_between_the_statements_is_in_no_bucket_and_not_counted() -> None:
     script = Script([[10 * HOUR + 1]], [[11 * HOUR + 1]], [["a", 1, [36_000], [1]]])
     by_hour(script)
-    assert "hour >= toDateTime(36000, 'UTC') AND hour < toDateTime(43200, 'UTC')" in script.asked[-1]
+    assert "start >= toDateTime(36000, 'UTC') AND start < toDateTime(43200, 'UTC')" in script.asked[-1]
 
 
 def test_dates_that_are_given_are_not_looked_for() -> None:

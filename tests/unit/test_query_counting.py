@@ -1,6 +1,7 @@
 """The planner: whatever the instants and buckets, what it counts is what there is."""
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from uuid import uuid4
@@ -129,37 +130,42 @@ def sql_of(start: int | None, end: int | None, *bounds: int) -> str:
     return count_statement(CountRequest(PROJECT, None, Span(start, end), bounds)).sql
 
 
-def tables_of(sql: str) -> list[str]:
-    return [table for table in ("event_hours", "event_seconds", "events") if f"FROM {table} " in sql]
+def units_of(sql: str) -> list[str]:
+    """The units of time that are counted, from coarse to fine, and `events` where single events are."""
+    found = re.findall(r"unit_seconds = (\d+)", sql)
+    return [*found, "events"] if " FROM events " in sql else found
 
 
-def test_whole_hours_are_counted_by_the_hour_alone() -> None:
-    assert tables_of(sql_of(START, START + 5 * HOUR)) == ["event_hours"]
-    assert tables_of(sql_of(None, None)) == ["event_hours"]
+DAY = 24 * HOUR
+MIDNIGHT = START + HOUR
 
 
-def test_divided_hours_are_counted_by_the_second() -> None:
-    assert tables_of(sql_of(START + 1000, START + 5 * HOUR)) == ["event_hours", "event_seconds"]
-    assert tables_of(sql_of(START + 1000, START + HOUR)) == ["event_seconds"]
+def test_whole_units_are_counted_by_the_longest_alone() -> None:
+    assert units_of(sql_of(MIDNIGHT, MIDNIGHT + 5 * DAY)) == ["86400"]
+    assert units_of(sql_of(None, None)) == ["86400"]
+    assert units_of(sql_of(START, START + 5 * DAY)) == ["86400", "3600"]
+
+
+def test_divided_units_are_counted_by_the_next_shorter_ones() -> None:
+    assert units_of(sql_of(START + 1000, START + 5 * DAY)) == ["86400", "3600", "60", "1"]
+    assert units_of(sql_of(START + 60_000, START + HOUR)) == ["60"]
 
 
 def test_events_are_counted_one_by_one_in_the_divided_seconds_only() -> None:
     sql = sql_of(START + 1, START + 5 * HOUR + 1)
-    assert tables_of(sql) == ["event_hours", "event_seconds", "events"]
+    assert units_of(sql) == ["3600", "60", "1", "events"]
     assert sql.count("occurred_at >=") == 2
     assert f"{START + 1}," in sql
     assert f"{START + 1000}," in sql
-    assert tables_of(sql_of(START + 1, START + 900)) == ["events"]
+    assert units_of(sql_of(START + 1, START + 900)) == ["events"]
 
 
-def test_an_hour_that_a_bucket_divides_is_counted_by_the_second() -> None:
+def test_an_hour_that_a_bucket_divides_is_counted_by_the_minute() -> None:
     half = START // 1000 + 1800
-    assert tables_of(sql_of(START, START + 3 * HOUR, START // 1000, half, half + 3600 * 4)) == [
-        "event_hours",
-        "event_seconds",
-    ]
+    sql = sql_of(START, START + 3 * HOUR, START // 1000, half, half + 3600 * 4)
+    assert units_of(sql) == ["3600", "60"]
     halves = range(half - 3600, half + 4 * 3600, 3600)
-    assert tables_of(sql_of(START, START + 3 * HOUR, *halves)) == ["event_seconds"]
+    assert units_of(sql_of(START, START + 3 * HOUR, *halves)) == ["60"]
 
 
 @pytest.mark.parametrize(

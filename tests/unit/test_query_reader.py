@@ -28,7 +28,7 @@ class Recorder:
     def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
         raise NotImplementedError
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         raise NotImplementedError
 
     def create_database(self) -> None:

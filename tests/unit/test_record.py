@@ -5,8 +5,22 @@ from zlib import crc32
 
 import pytest
 
+from schemas.deletion import Deletion
 from schemas.event import Event, decode_event, decode_mark, encode_event
-from schemas.record import FORMAT, MalformedRecord, UnknownFormat, pack, positioned, sizes, unpack
+from schemas.record import (
+    DELETION_FORMAT,
+    EVENTS_FORMAT,
+    DeletionRecord,
+    MalformedRecord,
+    UnknownFormat,
+    is_deletion,
+    pack,
+    pack_deletion,
+    positioned,
+    sizes,
+    unpack,
+    unpack_deletion,
+)
 
 EVENT = Event(
     "6f0c2f52-5b5a-4a52-9a3b-0d8a63c1f0aa", "0199a0c8-0000-7000-8000-000000000000", "sign\nup",
@@ -63,10 +77,31 @@ def test_a_record_of_format_1_is_readable_for_ever() -> None:
 
 
 def test_a_newer_format_stops_the_reader_whatever_else_has_changed() -> None:
-    value = pack([LINE], derived=False, accepted_ms=5).replace(b'"format":1', b'"format":2').replace(b"signup", b"x")
+    value = pack([LINE], derived=False, accepted_ms=5).replace(b'"format":1', b'"format":3').replace(b"signup", b"x")
     with pytest.raises(UnknownFormat, match="upgrade"):
         unpack(value)
-    assert FORMAT == 1
+    with pytest.raises(UnknownFormat, match="upgrade"):
+        unpack_deletion(value)
+    assert (EVENTS_FORMAT, DELETION_FORMAT) == (1, 2)
+
+
+DELETION = Deletion("018f2b5e-0000-4000-8000-000000000001", "018f2b5e-0000-4000-8000-000000000002", "ü/\x00")
+
+
+def test_a_deletion_comes_back_and_is_told_at_a_glance() -> None:
+    value = pack_deletion(DELETION, accepted_ms=5)
+    assert unpack_deletion(value) == DeletionRecord(DELETION, 5)
+    assert is_deletion(value)
+    assert not any(map(is_deletion, [GOOD, b"", None, b"garbage", b"\xff\n", b"[]\n"]))
+    with pytest.raises(MalformedRecord):
+        unpack(value)
+
+
+def test_what_is_no_deletion_is_refused() -> None:
+    value = pack_deletion(DELETION, accepted_ms=5)
+    for bad in (value[:-1], value + b" ", value.replace(b'accepted_ms":5', b'accepted_ms":6'), GOOD, b"", b"{}\n"):
+        with pytest.raises(MalformedRecord):
+            unpack_deletion(bad)
 
 
 GOOD = pack([LINE], derived=False, accepted_ms=5)

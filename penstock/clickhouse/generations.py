@@ -1,0 +1,129 @@
+"""Generations of tables: which ones are live, and how a rebuild puts new ones in their place.
+
+The first generation lives in the database that the settings name, each later one in a database of its own beside it.
+Which is live is one row in the first database, so new tables take the place of old ones in one step. Readers look at
+it all the time, writers whenever they claim partitions: a rebuild takes all partitions from them before it changes the
+row, and holds them off meanwhile.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from penstock.clickhouse.contract import Parameter, Row, Tables
+from penstock.errors import TablesHeld
+from schemas.tables import GENERATIONS
+
+FIRST = 1
+
+_SELECT = f"""
+SELECT sequence, live, held_until > now64(3) FROM {GENERATIONS} ORDER BY sequence DESC LIMIT 1
+"""  # noqa: S608 - a constant
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One set of tables.
+
+    Attributes:
+        number: part of every insert's token, as a table's memory of tokens outlives its rows.
+    """
+
+    number: int
+    tables: Tables
+
+
+class Databases(Tables, Protocol):
+    """Tables that know others on the same server; `penstock.clickhouse.gateway.ClientTables` are such."""
+
+    database: str
+
+    def beside(self, database: str) -> Tables:
+        """The tables of another database; closed together with these."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    sequence: int = 0
+    live: int = FIRST
+    is_held: bool = False
+
+
+class Generations:
+    """All generations; `first` are the tables of the database that the settings name."""
+
+    def __init__(self, first: Databases) -> None:
+        self._first = first
+        self._known: dict[int, Generation] = {FIRST: Generation(FIRST, first)}
+
+    def get(self, number: int) -> Generation:
+        """The generation of that number, whether its tables are there or not."""
+        if number not in self._known:
+            self._known[number] = Generation(number, self._first.beside(self.database(number)))
+        return self._known[number]
+
+    def database(self, number: int) -> str:
+        """The name of a generation's database."""
+        return self._first.database if number == FIRST else f"{self._first.database}_{number}"
+
+    def live(self) -> Generation:
+        """The generation that is read.
+
+        Raises:
+            TablesUnavailable: see `Tables`.
+        """
+        return self.get(self._state().live)
+
+    def for_writing(self) -> Generation:
+        """The generation to claim partitions of.
+
+        Raises:
+            TablesHeld: a rebuild is about to change it.
+            TablesUnavailable: see `Tables`.
+        """
+        state = self._state()
+        if state.is_held:
+            raise TablesHeld("A rebuild holds the tables; it takes seconds")
+        return self.get(state.live)
+
+    def hold(self, seconds: float) -> None:
+        """Keeps writers from claiming partitions for so long, or until `release`; may be repeated."""
+        self._write(self._state().live, seconds)
+
+    def release(self, live: int) -> None:
+        """Ends the hold; generation `live` is the one that counts from now on."""
+        self._write(live, 0)
+
+    def _state(self) -> _State:
+        rows = self._first.select(_SELECT)
+        if not rows:
+            return _State()
+        sequence, live, is_held = (int(str(value)) for value in rows[0])
+        return _State(sequence, live, bool(is_held))
+
+    def _write(self, live: int, held_seconds: float) -> None:
+        row = {"sequence": self._state().sequence + 1, "live": live}
+        # by the tables' clock, as that is what the hold is compared with
+        until = self._first.select(f"SELECT now64(3) + toIntervalMillisecond({round(held_seconds * 1000)})")[0][0]
+        self._first.insert(GENERATIONS, msgspec.json.encode({**row, "held_until": until}))
+
+
+class LiveTables:
+    """The live tables as readers use them: see `Tables`. `refresh` looks which ones these are."""
+
+    def __init__(self, generations: Generations) -> None:
+        self._generations = generations
+        self._tables: Tables | None = None
+
+    def refresh(self) -> Tables:
+        """The tables that are live now."""
+        self._tables = self._generations.live().tables
+        return self._tables
+
+    def select(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> list[Row]:
+        """See `Tables`."""
+        tables = self._tables or self.refresh()
+        return tables.select(sql, parameters)

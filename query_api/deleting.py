@@ -1,0 +1,75 @@
+"""Deleting all events of a name: a marker in the log, and waiting until the tables have followed it."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import uuid4
+
+from penstock.clock import Clock
+from penstock.errors import NotYetVisible, ReservedName, TablesUnavailable
+from query_api.freshness import Freshness
+from query_api.queries import deleted_events
+from query_api.reader import Reader
+from schemas.deletion import Deletion
+from schemas.names import is_reserved
+from schemas.position import Position
+from schemas.record import pack_deletion
+
+_CONFIRMED_SECONDS = 10
+
+
+class Markers(Protocol):
+    """The log, as far as deletions need it; see `penstock.eventlog.EventLog.mark`."""
+
+    def mark(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
+        """Done once the record is durable in every partition.
+
+        Raises:
+            Unavailable: it is not, or not known to be.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What a deletion came to.
+
+    Attributes:
+        events: how many are gone; None where the tables have not followed yet, which they will.
+        position: where its markers stand.
+    """
+
+    events: int | None
+    position: Position
+
+
+class Deleter:
+    """Deletes events by their name."""
+
+    def __init__(self, markers: Markers, *, reader: Reader, freshness: Freshness, clock: Clock) -> None:
+        self._markers = markers
+        self._reader = reader
+        self._freshness = freshness
+        self._clock = clock
+
+    async def delete(self, project_id: str, name: str) -> Deleted:
+        """Removes all events of that name that were acknowledged before the call.
+
+        Raises:
+            ReservedName: the product's own events stay.
+            LogUnavailable: not known whether it will happen; to ask again is harmless.
+        """
+        if is_reserved(name):
+            raise ReservedName(f"{name!r} is a name of the system's own events, which cannot be deleted")
+        deletion = Deletion(str(uuid4()), project_id, name)
+        now_ms = self._clock.now_ms()
+        position = await self._markers.mark(pack_deletion(deletion, accepted_ms=now_ms), now_ms)
+        return Deleted(await self._counted(deletion, position), position)
+
+    async def _counted(self, deletion: Deletion, position: Position) -> int | None:
+        try:
+            await self._freshness.wait_for(position, _CONFIRMED_SECONDS)
+            rows = await self._reader.run(lambda: self._reader.select(deleted_events(deletion.id)))
+        except (NotYetVisible, TablesUnavailable):
+            return None
+        return int(str(rows[0][0]))
