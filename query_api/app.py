@@ -11,6 +11,7 @@ from penstock.clickhouse import Tables
 from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
 from penstock.http import Check, Shell, describe, install, operation_routes
+from penstock.rate_limit import read_limit
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 from query_api.documentation import DESCRIPTION, TITLE
@@ -60,6 +61,7 @@ def create_app(
             reader=reader,
             freshness=freshness,
             after_position_seconds=settings.query.after_position_seconds,
+            limit=read_limit(settings.limits, metrics),
         )
     )
     return install(app, metrics, origins=settings.query.cors_origins, access=settings.log.access)

@@ -781,7 +781,7 @@ def test_the_document_describes_every_read(api: Api) -> None:
         "list_contact_events",
     }
     for operation in found.values():
-        assert {"200", "401", "422", "500", "503"} <= set(operation["responses"])
+        assert {"200", "401", "422", "429", "500", "503"} <= set(operation["responses"])
         assert operation["responses"]["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorResponse")
         assert operation["security"] == [{"key": []}]
         assert operation["description"]
