@@ -9,6 +9,7 @@ from ingest.track import Authenticator, TrackRoutes
 from penstock.clock import Clock
 from penstock.eventlog import EventLog
 from penstock.http import Check, Shell, describe, install, operation_routes
+from penstock.rate_limit import write_limit
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 
@@ -24,7 +25,8 @@ def create_app(
 ) -> Shell:
     """The application. The parts that are passed in are open and stay so while it serves."""
     app = FastAPI(redirect_slashes=False, **describe("penstock ingest"))
-    track = TrackRoutes(settings.ingest, log=log, authenticate=authenticate, clock=clock, metrics=metrics)
+    limit = write_limit(settings.limits, metrics)
+    track = TrackRoutes(settings.ingest, log=log, authenticate=authenticate, clock=clock, metrics=metrics, limit=limit)
     app.include_router(write_routes(track))
     app.include_router(operation_routes(metrics, checks))
     origins = settings.query.cors_origins

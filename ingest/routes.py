@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from ingest.track import TrackRoutes
 from penstock.http import DirectRoute, as_starlette
+from penstock.rate_limit import DESCRIBED_HEADERS, limited_route
 from schemas.wire import BatchItem, BatchRequest, BatchResponse, ErrorResponse, TrackRequest, TrackResponse
 
 TRACK = "/v1/track"
@@ -18,6 +19,12 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"model": ErrorResponse, "description": "PAYLOAD_TOO_LARGE, counted after decompression"},
     415: {"model": ErrorResponse, "description": "UNSUPPORTED_MEDIA_TYPE: not JSON in UTF-8, or not gzip or zstd"},
     422: {"model": ErrorResponse, "description": "VALIDATION_ERROR: every field that is wrong"},
+    429: {
+        "model": ErrorResponse,
+        "description": "RATE_LIMIT_EXCEEDED: over the project's limit of events; nothing was stored. Only where a "
+        "limit is set.",
+        "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}} | DESCRIBED_HEADERS,
+    },
     500: {"model": ErrorResponse, "description": "INTERNAL_SERVER_ERROR"},
     503: {
         "model": ErrorResponse,
@@ -35,6 +42,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
                 "description": "Opaque. A read that sends it as `X-After-Position` sees this write.",
             },
             "X-Request-ID": {"schema": {"type": "string"}, "description": "The request's own, else a new one."},
+            **DESCRIBED_HEADERS,
         }
     }
 }
@@ -94,12 +102,14 @@ def _schema(model: Any) -> dict[str, Any]:
 
 def direct_routes(track: TrackRoutes) -> dict[str, DirectRoute]:
     """The routes for the shell, by path."""
-    return {TRACK: track.track, BATCH: track.batch}
+    routes: dict[str, DirectRoute] = {TRACK: track.track, BATCH: track.batch}
+    return {path: limited_route(route) for path, route in routes.items()} if track.is_limited else routes
 
 
 def write_routes(track: TrackRoutes) -> APIRouter:
     """The same routes behind FastAPI."""
     router = APIRouter(tags=["write"])
+    routes = direct_routes(track)
     items = _inlined(_schema(BatchRequest))
 
     @router.post(
@@ -111,7 +121,7 @@ def write_routes(track: TrackRoutes) -> APIRouter:
         openapi_extra=_described({"application/json": _schema(TrackRequest)}),
     )
     async def track_event(request: Request) -> Response:
-        return as_starlette(await track.track(request.scope, request.receive))
+        return as_starlette(await routes[TRACK](request.scope, request.receive))
 
     @router.post(
         BATCH,
@@ -127,7 +137,7 @@ def write_routes(track: TrackRoutes) -> APIRouter:
         ),
     )
     async def track_batch(request: Request) -> Response:
-        return as_starlette(await track.batch(request.scope, request.receive))
+        return as_starlette(await routes[BATCH](request.scope, request.receive))
 
     return router
 

@@ -19,6 +19,7 @@ from penstock.clock import Clock
 from penstock.errors import MalformedBody, ProjectDisabled, ValidationFailed
 from penstock.eventlog import Entry, EventLog
 from penstock.http import RawResponse
+from penstock.rate_limit import RateLimit
 from penstock.settings import Ingest
 from penstock.telemetry import Metrics
 from schemas.position import Position
@@ -68,7 +69,14 @@ class TrackRoutes:
     """The two write routes as direct routes (see `penstock.http`)."""
 
     def __init__(
-        self, settings: Ingest, *, log: EventLog, authenticate: Authenticator, clock: Clock, metrics: Metrics
+        self,
+        settings: Ingest,
+        *,
+        log: EventLog,
+        authenticate: Authenticator,
+        clock: Clock,
+        metrics: Metrics,
+        limit: RateLimit | None = None,
     ) -> None:
         self._settings = settings
         self._limits = BatchLimits(settings.max_batch_events, settings.max_event_bytes)
@@ -76,11 +84,17 @@ class TrackRoutes:
         self._authenticate = authenticate
         self._clock = clock
         self._metrics = metrics
+        self._limit = limit
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether projects have a limit of events."""
+        return self._limit is not None
 
     async def track(self, scope: Scope, receive: Receive) -> RawResponse:
         """`POST /v1/track`."""
         head = _Head(scope)
-        principal = self._writer(head)
+        principal = self._writer(head, scope)
         media_type(head.content_type, JSON_TYPES)
         key = _idempotency_key(head.idempotency_key)
         body = await read_body(scope, receive, self._settings.max_event_bytes, head.encoding)
@@ -90,32 +104,37 @@ class TrackRoutes:
         except (MalformedBody, ValidationFailed):
             self._metrics.events_rejected.inc()
             raise
-        position = await self._append([accepted], caller.now_ms)
+        position = await self._append([accepted], caller)
         return RawResponse(200, answers.tracked(accepted), answers.headers(position))
 
     async def batch(self, scope: Scope, receive: Receive) -> RawResponse:
         """`POST /v1/track/batch`."""
         head = _Head(scope)
-        principal = self._writer(head)
+        principal = self._writer(head, scope)
         kind = media_type(head.content_type, _BATCH_TYPES)
         key = _idempotency_key(head.idempotency_key)
         body = await read_body(scope, receive, self._settings.max_batch_bytes, head.encoding)
         caller = Caller(principal, self._clock.now_ms(), self._log.partitions)
         outcomes = accept_body(body, kind, caller, key, self._limits)
+        if self._limit is not None:
+            self._limit.take(scope, principal.project_id, max(1, len(outcomes)), paid=1)
         entries = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
         self._metrics.events_rejected.inc(len(outcomes) - len(entries))
-        position = await self._append(entries, caller.now_ms) if entries else {}
+        position = await self._append(entries, caller) if entries else {}
         return RawResponse(200, answers.batch(outcomes), answers.headers(position))
 
-    def _writer(self, head: _Head) -> Principal:
+    def _writer(self, head: _Head, scope: Scope) -> Principal:
+        """Who writes. An event is charged before the body is read: over the limit, a request must cost little."""
         principal = self._authenticate.verify(head.authorization, secret_only=False)
         if not principal.enabled:
             raise ProjectDisabled
+        if self._limit is not None:
+            self._limit.take(scope, principal.project_id)
         return principal
 
-    async def _append(self, entries: Sequence[Entry], accepted_ms: int) -> Position:
+    async def _append(self, entries: Sequence[Entry], caller: Caller) -> Position:
         started = time.perf_counter()
-        position = await self._log.append(entries, accepted_ms)
+        position = await self._log.append(entries, caller.now_ms, caller.principal.project_id)
         self._metrics.log_append_seconds.observe(time.perf_counter() - started)
         self._metrics.events_accepted.inc(len(entries))
         return position

@@ -25,6 +25,7 @@ from penstock.eventlog.sqlite import SqliteLog
 from penstock.http import Shell, describe, install, operation_routes
 from penstock.opening import make_tables
 from penstock.projects import ControlFollower, NewProject, create_project
+from penstock.rate_limit import read_limit, write_limit
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 from query_api.app import make_freshness, running
@@ -107,7 +108,10 @@ class Embedded:
     ) -> AsyncIterator[Shell]:
         settings, metrics = self._settings, self._metrics
         metrics.log_pending_bytes.set_function(lambda: log.pending_bytes)
-        track = TrackRoutes(settings.ingest, log=log, authenticate=ring, clock=self._clock, metrics=metrics)
+        limit = write_limit(settings.limits, metrics)
+        track = TrackRoutes(
+            settings.ingest, log=log, authenticate=ring, clock=self._clock, metrics=metrics, limit=limit
+        )
         live = LiveTables(generations)
         reader, freshness = Reader(live, settings, metrics), make_freshness(settings, live)
         checks = {"log": log.check, "keys": follower.check, "tables": lambda: check_version(generations)}
@@ -120,6 +124,7 @@ class Embedded:
                 freshness=freshness,
                 deleter=Deleter(log, reader=reader, freshness=freshness, clock=self._clock),
                 after_position_seconds=settings.query.after_position_seconds,
+                limit=read_limit(settings.limits, metrics),
             )
         )
         app.include_router(operation_routes(metrics, checks))

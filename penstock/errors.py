@@ -11,7 +11,8 @@
     │   ├── MethodNotAllowed          405  METHOD_NOT_ALLOWED
     │   ├── PayloadTooLarge           413  PAYLOAD_TOO_LARGE
     │   ├── UnsupportedMediaType      415  UNSUPPORTED_MEDIA_TYPE
-    │   └── ValidationFailed          422  VALIDATION_ERROR
+    │   ├── ValidationFailed          422  VALIDATION_ERROR
+    │   └── RateLimitExceeded         429  RATE_LIMIT_EXCEEDED
     ├── Unavailable             a part is missing or full for now; retryable
     │   ├── LogUnavailable            503  the log did not take or give records
     │   ├── LogOverloaded             503  too much waits for the log
@@ -159,6 +160,18 @@ class ValidationFailed(RequestError):
         self.field_errors = tuple(field_errors)
 
 
+class RateLimitExceeded(RequestError):
+    """The project used up what it may ask of a process in a time. Nothing of the request was done."""
+
+    status = 429
+    code = "RATE_LIMIT_EXCEEDED"
+    retryable = True
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message, suggestion="Send it again after the seconds in Retry-After.")
+        self.headers = {"Retry-After": str(retry_after_seconds)}
+
+
 class Unavailable(PenstockError):
     """A part cannot do its work for now; the same call may succeed later.
 
@@ -179,7 +192,7 @@ class LogUnavailable(Unavailable):
 
 
 class LogOverloaded(Unavailable):
-    """More waits for the log than memory is set aside for. Nothing of the call was taken."""
+    """More waits for the log than memory is set aside for, in all or of the project. Nothing of the call was taken."""
 
 
 class TablesUnavailable(Unavailable):

@@ -48,7 +48,10 @@ _OPEN_PREFLIGHT: RawHeaders = [
     (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key"),
     (b"access-control-max-age", b"86400"),
 ]
-_EXPOSED = (b"access-control-expose-headers", b"X-Request-ID, X-Position, X-Data-Age-Ms, Retry-After")
+_EXPOSED = (
+    b"access-control-expose-headers",
+    b"X-Request-ID, X-Position, X-Data-Age-Ms, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset",
+)
 _MAX_REQUEST_ID = 128
 
 _log = structlog.get_logger(__name__)

@@ -87,6 +87,14 @@ class Query(_Group):
     cors_origins: list[str] = Field(default_factory=list, description="Origins that may read from a browser.")
 
 
+class Limits(_Group):
+    """What one project may ask of one process."""
+
+    writes_per_second: float = Field(0, ge=0, description="Events, also those of batches; over it: 429. 0: no limit.")
+    reads_per_second: float = Field(0, ge=0, description="Requests; over it: 429. 0: no limit.")
+    burst_seconds: float = Field(10, gt=0, le=86_400, description="How many seconds' worth may come at once.")
+
+
 class Log(_Group):
     """What the process says of itself."""
 
@@ -123,6 +131,7 @@ class Settings(BaseSettings):
     ingest: Ingest = Field(default_factory=Ingest)
     writer: Writer = Field(default_factory=Writer)
     query: Query = Field(default_factory=Query)
+    limits: Limits = Field(default_factory=Limits)
     log: Log = Field(default_factory=Log)
 
     @classmethod

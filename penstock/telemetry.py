@@ -34,6 +34,11 @@ class Metrics:
         self.events_rejected = Counter(
             "penstock_events_rejected", "Events refused as not valid.", registry=self.registry
         )
+        self.rate_limited = Counter(
+            "penstock_rate_limited", "Requests over their project's limit: 429.", ["kind"], registry=self.registry
+        )
+        for kind in ("write", "read"):
+            self.rate_limited.labels(kind)
         self.log_append_seconds = Histogram(
             "penstock_log_append_seconds", "From append to acknowledgement.", buckets=_SECONDS, registry=self.registry
         )

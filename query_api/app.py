@@ -10,6 +10,7 @@ from penstock.clickhouse.generations import LiveTables
 from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
 from penstock.http import Check, Shell, describe, install, operation_routes
+from penstock.rate_limit import read_limit
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 from query_api.deleting import Deleter, Markers
@@ -63,6 +64,7 @@ def create_app(
             freshness=freshness,
             deleter=Deleter(markers, reader=reader, freshness=freshness, clock=SystemClock()),
             after_position_seconds=settings.query.after_position_seconds,
+            limit=read_limit(settings.limits, metrics),
         )
     )
     return install(app, metrics, origins=settings.query.cors_origins, access=settings.log.access)

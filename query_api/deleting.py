@@ -69,7 +69,8 @@ class Deleter:
     async def _counted(self, deletion: Deletion, position: Position) -> int | None:
         try:
             await self._freshness.wait_for(position, _CONFIRMED_SECONDS)
-            rows = await self._reader.run(lambda: self._reader.select(deleted_events(deletion.id)))
+            statement = deleted_events(deletion.id)
+            rows = await self._reader.run(deletion.project_id, lambda: self._reader.select(statement))
         except (NotYetVisible, TablesUnavailable):
             return None
         return int(str(rows[0][0]))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from penstock.rate_limit import DESCRIBED_HEADERS
 from query_api.buckets import MAX_BUCKETS, Interval
 from query_api.fields import MAX_LIMIT, POSITION_HEADER
 from query_api.params import DEFAULT_CONTACT_LIMIT, DEFAULT_LIMIT
@@ -23,6 +24,11 @@ Answers questions about the events of the project that the **secret key** (`Auth
 ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorResponse, "description": "`MISSING_AUTH`, or `INVALID_API_KEY`: unknown, revoked, or public."},
     422: {"model": ErrorResponse, "description": "`VALIDATION_ERROR`: names every wrong parameter."},
+    429: {
+        "model": ErrorResponse,
+        "description": "`RATE_LIMIT_EXCEEDED`: over the project's limit of reads. Only where a limit is set.",
+        "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}} | DESCRIBED_HEADERS,
+    },
     503: {
         "model": ErrorResponse,
         "description": "`SERVICE_UNAVAILABLE`: the tables do not answer, too many read, or the position of "
@@ -41,6 +47,7 @@ ANSWER_HEADERS = {
         "description": "How old the view is, in milliseconds; 0 when everything accepted was stored.",
     },
     "X-Request-ID": {"schema": {"type": "string"}, "description": "The request's own, else a new one."},
+    **DESCRIBED_HEADERS,
 }
 
 

@@ -1,4 +1,4 @@
-"""Runs blocking reads beside the event loop: so many at a time, so many waiting, no more."""
+"""Runs blocking reads beside the event loop: so many at a time, so many waiting, no more, and projects in turn."""
 
 import asyncio
 import time
@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from penstock.clickhouse import Selectable
 from penstock.clickhouse.contract import Row
-from penstock.errors import Unavailable
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 from query_api.statements import Statement
+from query_api.turns import Turns
 
 T = TypeVar("T")
 
@@ -29,10 +29,9 @@ class Reader:
             f" SETTINGS max_threads = 1, output_format_json_quote_64bit_integers = 0,"
             f" max_execution_time = {_whole_seconds(settings)}"
         )
-        self._pool = ThreadPoolExecutor(settings.query.threads, thread_name_prefix="read")
-        self._free = asyncio.Semaphore(settings.query.threads)
-        self._waiting = 0
-        self._max_waiting = settings.query.threads * _WAITING_PER_THREAD
+        threads = settings.query.threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
+        self._turns = Turns(threads, max_waiting=threads * _WAITING_PER_THREAD, max_wait_seconds=_MAX_WAIT_SECONDS)
 
     def select(self, statement: Statement) -> list[Row]:
         """The rows; blocks, so it is for work that `run` does.
@@ -48,29 +47,14 @@ class Reader:
         finally:
             self._metrics.query_seconds.labels(statement.name).observe(time.perf_counter() - started)
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, project_id: str, work: Callable[[], T]) -> T:
         """What `work` returns or raises; it runs on one of our threads.
 
         Raises:
             Unavailable: too many reads wait already, or no thread came free in time.
         """
-        await self._enter()
-        try:
+        async with self._turns.turn(project_id):
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        finally:
-            self._free.release()
-
-    async def _enter(self) -> None:
-        if self._waiting >= self._max_waiting:
-            raise Unavailable("Too many reads at once", retry_after_seconds=1)
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(_MAX_WAIT_SECONDS):
-                await self._free.acquire()
-        except TimeoutError as error:
-            raise Unavailable("Too many reads at once", retry_after_seconds=2) from error
-        finally:
-            self._waiting -= 1
 
     def close(self) -> None:
         """Waits for what runs; nothing may be started afterwards."""

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from penstock.auth import Principal
 from penstock.errors import ProjectDisabled
 from penstock.http import find_header
+from penstock.rate_limit import RateLimit, limited_handler
 from query_api import answers, documentation
 from query_api.deleting import Deleter
 from query_api.fields import POSITION_HEADER, Fields, query_values
@@ -45,17 +46,18 @@ class _Reads:
     freshness: Freshness
     deleter: Deleter
     after_position_seconds: float
+    limit: RateLimit | None
 
     async def list_events(self, request: Request) -> Response:
         """Newest first. Follow `cursor` to its end to visit every event exactly once, also while new ones arrive."""
         project_id, fields = self._open(request)
         asked = events_request(fields)
-        return await self._answer(fields, partial(answers.events, self.reader, project_id, asked))
+        return await self._answer(project_id, fields, partial(answers.events, self.reader, project_id, asked))
 
     async def list_event_names(self, request: Request) -> Response:
         """All names, the most frequent first, names of system events among them."""
         project_id, fields = self._open(request)
-        return await self._answer(fields, partial(answers.names, self.reader, project_id))
+        return await self._answer(project_id, fields, partial(answers.names, self.reader, project_id))
 
     async def count_events(self, request: Request) -> Response:
         """Exact counts between any two moments, the most frequent name first. With `interval` also in buckets.
@@ -64,13 +66,13 @@ class _Reads:
         """
         project_id, fields = self._open(request)
         asked = stats_request(fields)
-        return await self._answer(fields, partial(answers.stats, self.reader, project_id, asked))
+        return await self._answer(project_id, fields, partial(answers.stats, self.reader, project_id, asked))
 
     async def list_contact_events(self, request: Request) -> Response:
         """As the list of events, for one contact. A contact that does not exist has no events."""
         project_id, fields = self._open(request, request.path_params)
         asked = contact_request(fields)
-        return await self._answer(fields, partial(answers.contact_events, self.reader, project_id, asked))
+        return await self._answer(project_id, fields, partial(answers.contact_events, self.reader, project_id, asked))
 
     async def delete_events(self, request: Request) -> Response:
         """Removes all events of the name that were accepted before the call, from every read, before it answers.
@@ -89,7 +91,10 @@ class _Reads:
         return Response(body, status, media_type="application/json", headers=headers)
 
     def _principal(self, request: Request) -> Principal:
-        return self.authenticate.verify(find_header(request.scope, b"authorization"), secret_only=True)
+        principal = self.authenticate.verify(find_header(request.scope, b"authorization"), secret_only=True)
+        if self.limit is not None:
+            self.limit.take(request.scope, principal.project_id)
+        return principal
 
     def _open(self, request: Request, path_values: dict[str, str] | None = None) -> tuple[str, Fields]:
         """Whose events are asked for, then what: who has no key learns nothing of the parameters."""
@@ -98,13 +103,13 @@ class _Reads:
         values = query_values(request.scope["query_string"]) | (path_values or {})
         return principal.project_id, Fields(values, None if position is None else position.decode("latin-1"))
 
-    async def _answer(self, fields: Fields, work: Callable[[], bytes]) -> Response:
+    async def _answer(self, project_id: str, fields: Fields, work: Callable[[], bytes]) -> Response:
         position = fields.position()
         fields.finish()
         if position is not None:
             await self.freshness.wait_for(position, self.after_position_seconds)
         age_ms = self.freshness.age_ms()  # before the read: what it then sees is no older
-        body = await self.reader.run(work)
+        body = await self.reader.run(project_id, work)
         return Response(body, media_type="application/json", headers={"X-Data-Age-Ms": str(age_ms)})
 
 
@@ -147,15 +152,22 @@ def _routes(reads: _Reads) -> list[_Route]:
 
 
 def read_routes(
-    *, authenticate: Authenticate, reader: Reader, freshness: Freshness, deleter: Deleter, after_position_seconds: float
+    *,
+    authenticate: Authenticate,
+    reader: Reader,
+    freshness: Freshness,
+    deleter: Deleter,
+    after_position_seconds: float,
+    limit: RateLimit | None = None,
 ) -> APIRouter:
     """The routes under `/events`, and their twins under `/v1`, which the OpenAPI document mentions once for all."""
     router = APIRouter(tags=["events"], responses=documentation.ERRORS)
-    for route in _routes(_Reads(authenticate, reader, freshness, deleter, after_position_seconds)):
+    for route in _routes(_Reads(authenticate, reader, freshness, deleter, after_position_seconds, limit)):
+        handler = route.handler if limit is None else limited_handler(route.handler)
         for prefix in ("", "/v1"):
             router.add_api_route(
                 prefix + route.path,
-                route.handler,
+                handler,
                 methods=[route.method],
                 summary=route.summary,
                 operation_id=route.handler.__name__,

@@ -104,7 +104,7 @@ class EventLog(Protocol):
         """
         ...
 
-    def append(self, entries: Sequence[Entry], accepted_ms: int) -> "Future[Position]":
+    def append(self, entries: Sequence[Entry], accepted_ms: int, project_id: str = "") -> "Future[Position]":
         """Appends the events of one request; called on the event loop, never blocks.
 
         Requests share records and commits; within a partition, events keep the order of the calls and of `entries`.
@@ -112,6 +112,7 @@ class EventLog(Protocol):
         Args:
             entries: at least one.
             accepted_ms: when the request was received, milliseconds since 1970.
+            project_id: whose request it is: no project gets all the room there is for what waits.
 
         Returns:
             A future that is done once **all** entries are durable: as the SQLite file was synced, or as every in-sync
@@ -119,7 +120,7 @@ class EventLog(Protocol):
             may be in the log all the same (Kafka only: one SQLite commit holds a request whole or not at all).
 
         Raises:
-            LogOverloaded: too much waits already; nothing was taken.
+            LogOverloaded: too much waits already, in all or of this project; nothing was taken.
             LogUnavailable: the log is known to be unreachable; nothing was taken.
         """
         ...

@@ -174,11 +174,11 @@ class KafkaLog:
         """What waits for an acknowledgement."""
         return self._queue.pending_bytes
 
-    def append(self, entries: Sequence[Entry], accepted_ms: int) -> "asyncio.Future[Position]":
+    def append(self, entries: Sequence[Entry], accepted_ms: int, project_id: str = "") -> "asyncio.Future[Position]":
         """See `EventLog`."""
         if self._producer is None:
             raise LogUnavailable(self._failure)
-        return self._queue.put(entries, accepted_ms)
+        return self._queue.put(entries, accepted_ms, project_id)
 
     def mark(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
         """See `EventLog`."""

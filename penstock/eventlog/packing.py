@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from queue import Empty, SimpleQueue
 
-from penstock.errors import LogOverloaded, LogUnavailable
+from penstock.errors import LogUnavailable
 from penstock.eventlog.contract import Entry
+from penstock.eventlog.pending import PendingBytes
 from schemas.position import Position
 from schemas.record import pack
 
@@ -22,13 +23,19 @@ _MAX_TAKEN = 20_000
 class Append:
     """One request: its entries, and what is still missing before it is answered. After `put`, the thread's alone."""
 
-    __slots__ = ("accepted_ms", "bytes", "entries", "error", "future", "marker", "missing", "position")
+    __slots__ = ("accepted_ms", "bytes", "entries", "error", "future", "marker", "missing", "position", "project_id")
 
     def __init__(
-        self, entries: Sequence[Entry], accepted_ms: int, future: "asyncio.Future[Position]", marker: bytes = b""
+        self,
+        entries: Sequence[Entry],
+        accepted_ms: int,
+        future: "asyncio.Future[Position]",
+        project_id: str = "",
+        marker: bytes = b"",
     ) -> None:
         self.entries = entries
         self.accepted_ms = accepted_ms
+        self.project_id = project_id
         self.future = future
         self.marker = marker  # a whole record, for every partition, where there are no entries
         self.bytes = sum([len(entry.line) for entry in entries]) + len(marker)
@@ -122,11 +129,10 @@ def _marked(append: Append, partitions: int) -> list[PackedRecord]:
 
 
 class AppendQueue:
-    """The requests that wait for the driver's thread, bounded in bytes."""
+    """The requests that wait for the driver's thread, bounded in bytes, of which no project gets all."""
 
     def __init__(self, max_pending_bytes: int) -> None:
-        self._max_pending_bytes = max_pending_bytes
-        self._pending_bytes = 0
+        self._pending = PendingBytes(max_pending_bytes)
         self._waiting: SimpleQueue[Append | None] = SimpleQueue()
         self._answers: deque[list[Append]] = deque()
         self._answer_scheduled = False
@@ -136,27 +142,25 @@ class AppendQueue:
     @property
     def pending_bytes(self) -> int:
         """What was put and not yet answered."""
-        return self._pending_bytes
+        return self._pending.total
 
     @property
     def waiting(self) -> int:
         """The requests that nobody took yet, about."""
         return self._waiting.qsize()
 
-    def put(self, entries: Sequence[Entry], accepted_ms: int) -> "asyncio.Future[Position]":
+    def put(self, entries: Sequence[Entry], accepted_ms: int, project_id: str = "") -> "asyncio.Future[Position]":
         """Called on the loop; see `EventLog.append`."""
-        return self._put(Append(entries, accepted_ms, self._loop.create_future()))
+        return self._put(Append(entries, accepted_ms, self._loop.create_future(), project_id))
 
     def put_marker(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
         """Called on the loop; see `EventLog.mark`."""
-        return self._put(Append((), accepted_ms, self._loop.create_future(), record))
+        return self._put(Append((), accepted_ms, self._loop.create_future(), marker=record))
 
     def _put(self, append: Append) -> "asyncio.Future[Position]":
         if self._closed:
             raise LogUnavailable("The event log is closing")
-        if self._pending_bytes + append.bytes > self._max_pending_bytes and self._pending_bytes:
-            raise LogOverloaded("Too many events wait for the event log")
-        self._pending_bytes += append.bytes
+        self._pending.add(append.project_id, append.bytes)
         self._waiting.put(append)
         return append.future
 
@@ -205,9 +209,10 @@ class AppendQueue:
         while self._answers:
             for append in self._answers.popleft():
                 self._resolve(append)
+        self._pending.forget_the_past()
 
     def _resolve(self, append: Append) -> None:
-        self._pending_bytes -= append.bytes
+        self._pending.remove(append.project_id, append.bytes)
         if append.future.done():  # the caller went away
             return
         if append.error is None:

@@ -279,6 +279,27 @@ def test_what_waits_is_bounded_and_it_accepts_again(driver: Driver) -> None:
     run(scenario())
 
 
+def test_a_project_that_floods_leaves_room_for_another(driver: Driver) -> None:
+    async def scenario() -> None:
+        async with running(driver.make(max_pending_bytes=200_000)) as log:
+            await log.append(entries(1), 1, "loud")
+            futures = []
+            with driver.stuck():
+                with contextlib.suppress(LogOverloaded):
+                    for _ in range(5000):
+                        futures.append(log.append(entries(1), 1, "loud"))
+                assert 100 < len(futures) < 5000
+                futures += [log.append(entries(1), 1, "quiet") for _ in range(50)]
+                with pytest.raises(LogOverloaded) as refused:
+                    log.append(entries(1), 1, "loud")
+                assert 1 <= refused.value.retry_after_seconds <= 30
+            await settled(futures)
+            assert log.pending_bytes == 0
+            await eventually_appends(log)
+
+    run(scenario())
+
+
 async def eventually_appends(log: EventLog, within_seconds: float = 25) -> None:
     """It takes events, at the latest after a while; and says so."""
     deadline = time.monotonic() + within_seconds

@@ -18,7 +18,7 @@ from penstock.eventlog import EventLog
 from penstock.eventlog.sqlite import SqliteLog
 from penstock.http import Check
 from penstock.projects import NewProject, create_project
-from penstock.settings import Ingest, Query, Settings
+from penstock.settings import Ingest, Limits, Query, Settings
 from penstock.telemetry import Metrics
 from schemas.control import KeyKind, Subject, control_key, encode_subject
 from schemas.event import Event
@@ -127,11 +127,12 @@ async def serving(
     *,
     ingest: Ingest | None = None,
     query: Query | None = None,
+    limits: Limits | None = None,
     log: EventLog | None = None,
     checks: Mapping[str, Check] | None = None,
 ) -> AsyncIterator[Api]:
     """The application over a log in `directory`, or over the (open) `log`."""
-    settings = Settings(ingest=ingest or Ingest(), query=query or Query())
+    settings = Settings(ingest=ingest or Ingest(), query=query or Query(), limits=limits or Limits())
     own = SqliteLog(directory, max_pending_bytes=settings.ingest.max_pending_bytes)
     await own.start()
     log = log or own

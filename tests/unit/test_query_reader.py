@@ -55,14 +55,14 @@ def test_over_the_bounds_reads_are_refused_not_queued(monkeypatch: pytest.Monkey
 
     async def scene() -> list[object]:
         reader = Reader(Recorder(), Settings(query=Query(threads=1)), Metrics())
-        tasks = [asyncio.create_task(reader.run(release.wait)) for _ in range(6)]
+        tasks = [asyncio.create_task(reader.run(f"project {number}", release.wait)) for number in range(6)]
         await asyncio.sleep(0.01)
         refused_at_once = [task for task in tasks if task.done()]
         await asyncio.sleep(0.1)
         release.set()
         assert len(refused_at_once) == 2
         found: list[object] = list(await asyncio.gather(*tasks, return_exceptions=True))
-        assert await reader.run(lambda: "free again") == "free again"
+        assert await reader.run("any", lambda: "free again") == "free again"
         reader.close()
         return found
 

@@ -56,7 +56,14 @@ async def test_every_answer_of_the_track_routes_may_be_read_from_any_origin(api:
     assert [answer.status_code for answer in answers] == [200, 400, 401, 405, 401]
     for answer in answers:
         assert answer.headers.get_list("access-control-allow-origin") == ["*"]
-        assert {"x-request-id", "x-position", "retry-after"} <= listed(answer.headers["access-control-expose-headers"])
+        assert {
+            "x-request-id",
+            "x-position",
+            "retry-after",
+            "ratelimit-limit",
+            "ratelimit-remaining",
+            "ratelimit-reset",
+        } <= listed(answer.headers["access-control-expose-headers"])
         assert "access-control-allow-credentials" not in answer.headers
 
 

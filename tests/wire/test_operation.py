@@ -16,6 +16,8 @@ from tests.support.requests import EVENT, Api, error_of, serving
 
 pytestmark = pytest.mark.anyio
 
+RATE_LIMIT_HEADERS = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
+
 
 async def metrics_of(api: Api) -> dict[str, float]:
     """Value by name and labels."""
@@ -148,8 +150,9 @@ async def test_the_write_routes_are_described_with_bodies_headers_answers_and_th
         assert operation["requestBody"]["required"] is True
         assert operation["requestBody"]["content"].keys() == kinds
         assert [parameter["name"] for parameter in operation["parameters"]] == ["Idempotency-Key", "Content-Encoding"]
-        assert operation["responses"].keys() == {"200", "400", "401", "403", "413", "415", "422", "500", "503"}
-        assert operation["responses"]["200"]["headers"].keys() == {"X-Position", "X-Request-ID"}
+        assert operation["responses"].keys() == {"200", "400", "401", "403", "413", "415", "422", "429", "500", "503"}
+        assert operation["responses"]["200"]["headers"].keys() == {"X-Position", "X-Request-ID", *RATE_LIMIT_HEADERS}
+        assert operation["responses"]["429"]["headers"].keys() == {"Retry-After", *RATE_LIMIT_HEADERS}
         for status, answer in operation["responses"].items():
             name = answer["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
             assert (name == "ErrorResponse") is (status != "200")

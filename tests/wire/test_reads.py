@@ -20,7 +20,7 @@ from penstock.clickhouse.gateway import ClientTables
 from penstock.clickhouse.generations import Generations, LiveTables
 from penstock.clickhouse.progress import Progress, write_progress
 from penstock.errors import LogUnavailable, TablesUnavailable
-from penstock.settings import Query, Settings
+from penstock.settings import Limits, Query, Settings
 from penstock.telemetry import Metrics
 from query_api import create_app
 from query_api.cursor import Place, to_token
@@ -132,8 +132,10 @@ class NoMarkers:
 
 
 @contextmanager
-def served(tables: ClientTables, keys: KeyRing, query: Query | None = None) -> Iterator[Api]:
-    settings = Settings(query=query or Query())
+def served(
+    tables: ClientTables, keys: KeyRing, query: Query | None = None, limits: Limits | None = None
+) -> Iterator[Api]:
+    settings = Settings(query=query or Query(), limits=limits or Limits())
     live = LiveTables(Generations(tables))
     app = create_app(settings, live=live, markers=NoMarkers(), authenticate=keys, metrics=Metrics(), checks={})
     with asyncio.Runner() as runner:
@@ -795,7 +797,7 @@ def test_the_document_describes_every_read(api: Api) -> None:
         "list_contact_events",
     }
     for operation in found.values():
-        assert {"200", "401", "422", "500", "503"} <= set(operation["responses"])
+        assert {"200", "401", "422", "429", "500", "503"} <= set(operation["responses"])
         assert operation["responses"]["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorResponse")
         assert operation["security"] == [{"key": []}]
         assert operation["description"]
@@ -912,3 +914,41 @@ def test_a_writer_that_is_silent_is_not_believed(keys: KeyRing) -> None:
 def test_a_body_is_json_in_utf_8(api: Api, account: Account) -> None:
     account.store(account.event("2026-03-01T12:00:00", "größe"))
     assert json.loads(api.send("GET", "/events/names", account.secret).content) == {"eventNames": ["größe"]}
+
+
+# The limit of reads
+
+
+def told(response: httpx.Response) -> list[str | None]:
+    return [response.headers.get(f"ratelimit-{name}") for name in ("limit", "remaining")]
+
+
+def test_without_a_limit_no_read_speaks_of_one(api: Api, account: Account) -> None:
+    for path in ROUTES:
+        assert told(api.send("GET", path, account.secret)) == [None, None]
+
+
+def test_each_project_has_a_limit_of_reads_and_every_answer_says_what_is_left(
+    tables: ClientTables, keys: KeyRing, account: Account, other: Account
+) -> None:
+    limits = Limits(reads_per_second=0.001, burst_seconds=6_000)
+    with served(tables, keys, Query(cors_origins=["https://admin.example"]), limits) as api:
+        for number, path in enumerate([*ROUTES, "/v1/events"]):
+            answer = api.send("GET", path, account.secret)
+            assert (answer.status_code, told(answer)) == (200, ["6", str(5 - number)])
+        answer = api.send("GET", "/events", account.secret, params={"limit": "0"})
+        error_of(answer, 422, "VALIDATION_ERROR")
+        assert told(answer) == ["6", "0"]
+
+        answer = api.send("GET", "/events", account.secret, headers={"Origin": "https://admin.example"})
+        assert "reads per second" in error_of(answer, 429, "RATE_LIMIT_EXCEEDED")["message"]
+        assert told(answer) == ["6", "0"]
+        assert 990 <= int(answer.headers["retry-after"]) <= 1000
+        assert answer.headers["ratelimit-reset"] == answer.headers["retry-after"]
+        assert "RateLimit-Remaining" in answer.headers["access-control-expose-headers"]
+        assert 'penstock_rate_limited_total{kind="read"} 1.0' in api.send("GET", "/metrics").text
+
+        assert told(api.send("GET", "/events", other.secret)) == ["6", "5"]
+        assert told(api.send("GET", "/events", "sk_unknown")) == [None, None]
+        document = api.send("GET", "/openapi.json").json()
+        assert document["paths"]["/events"]["get"]["operationId"] == "list_events"
