@@ -4,7 +4,6 @@ This is the hottest code of the product. The body is decoded once into a struct 
 sent; only where that fails is the body looked at member by member, to name everything that is wrong.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -37,8 +36,7 @@ class ItemBody(TrackBody, gc=False):
     idempotencyKey: str | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - wire spelling
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """What an event takes from the request that brought it.
 
     Attributes:

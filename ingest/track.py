@@ -4,7 +4,7 @@ The 200 is sent after the log has the events durably, never before.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from starlette.types import Receive, Scope
@@ -33,27 +33,6 @@ class Authenticator(Protocol):
     def verify(self, authorization: bytes | None, *, secret_only: bool) -> Principal:
         """See `KeyRing.verify`."""
         ...
-
-
-class _Head:
-    """The headers that the write routes read, found in one pass."""
-
-    __slots__ = ("authorization", "content_type", "encoding", "idempotency_key")
-
-    def __init__(self, scope: Scope) -> None:
-        self.authorization: bytes | None = None
-        self.content_type: bytes | None = None
-        self.encoding: bytes | None = None
-        self.idempotency_key: bytes | None = None
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                self.authorization = value
-            elif name == b"content-type":
-                self.content_type = value
-            elif name == b"content-encoding":
-                self.encoding = value
-            elif name == b"idempotency-key":
-                self.idempotency_key = value
 
 
 def _idempotency_key(header: bytes | None) -> str | None:
@@ -93,11 +72,11 @@ class TrackRoutes:
 
     async def track(self, scope: Scope, receive: Receive) -> RawResponse:
         """`POST /v1/track`."""
-        head = _Head(scope)
+        head = dict(scope["headers"])
         principal = self._writer(head, scope)
-        media_type(head.content_type, JSON_TYPES)
-        key = _idempotency_key(head.idempotency_key)
-        body = await read_body(scope, receive, self._settings.max_event_bytes, head.encoding)
+        media_type(head.get(b"content-type"), JSON_TYPES)
+        key = _idempotency_key(head.get(b"idempotency-key"))
+        body = await read_body(scope, receive, self._settings.max_event_bytes, head.get(b"content-encoding"))
         caller = Caller(principal, self._clock.now_ms(), self._log.partitions)
         try:
             accepted = accept_track(body, caller, key)
@@ -109,11 +88,11 @@ class TrackRoutes:
 
     async def batch(self, scope: Scope, receive: Receive) -> RawResponse:
         """`POST /v1/track/batch`."""
-        head = _Head(scope)
+        head = dict(scope["headers"])
         principal = self._writer(head, scope)
-        kind = media_type(head.content_type, _BATCH_TYPES)
-        key = _idempotency_key(head.idempotency_key)
-        body = await read_body(scope, receive, self._settings.max_batch_bytes, head.encoding)
+        kind = media_type(head.get(b"content-type"), _BATCH_TYPES)
+        key = _idempotency_key(head.get(b"idempotency-key"))
+        body = await read_body(scope, receive, self._settings.max_batch_bytes, head.get(b"content-encoding"))
         caller = Caller(principal, self._clock.now_ms(), self._log.partitions)
         outcomes = accept_body(body, kind, caller, key, self._limits)
         if self._limit is not None:
@@ -123,9 +102,9 @@ class TrackRoutes:
         position = await self._append(entries, caller) if entries else {}
         return RawResponse(200, answers.batch(outcomes), answers.headers(position))
 
-    def _writer(self, head: _Head, scope: Scope) -> Principal:
+    def _writer(self, head: Mapping[bytes, bytes], scope: Scope) -> Principal:
         """Who writes. An event is charged before the body is read: over the limit, a request must cost little."""
-        principal = self._authenticate.verify(head.authorization, secret_only=False)
+        principal = self._authenticate.verify(head.get(b"authorization"), secret_only=False)
         if not principal.enabled:
             raise ProjectDisabled
         if self._limit is not None:

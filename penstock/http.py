@@ -53,6 +53,7 @@ _EXPOSED = (
     b"X-Request-ID, X-Position, X-Data-Age-Ms, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset",
 )
 _MAX_REQUEST_ID = 128
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 
 _log = structlog.get_logger(__name__)
 
@@ -67,6 +68,12 @@ class RawResponse:
 
 
 DirectRoute = Callable[[Scope, Receive], Awaitable[RawResponse]]
+
+ANSWER = "penstock.answer"
+"""The name of an ASGI extension by which our server takes an answer whole. Other servers get it in ASGI's two parts."""
+
+Answer = Callable[[int, RawHeaders, bytes], Awaitable[None]]
+"""What the extension offers; the headers are complete and, other than ASGI's, known to be well-formed."""
 
 
 def now_ms() -> int:
@@ -184,7 +191,7 @@ class Shell:
         scope.setdefault("state", {})["request_id"] = request_id
         path = scope["path"]
         if scope["method"] == "OPTIONS" and (preflight := self._preflight(scope)):
-            await _send(send, preflight, request_id, [])
+            await _send(scope, send, preflight, request_id, [])
             return
         route = self._direct.get(path)
         if route is None:
@@ -192,7 +199,7 @@ class Shell:
             path = getattr(scope.get("route"), "path", "unmatched")
         else:
             response = await self._answer(route, scope, receive, request_id)
-            await _send(send, response, request_id, self._cors(scope))
+            await _send(scope, send, response, request_id, self._cors(scope))
             status = response.status
         self._observe(path, status, time.perf_counter() - started)
         if self._access or status >= 500:
@@ -260,25 +267,21 @@ class Shell:
         return RawResponse(204, b"", [*allowed, methods, names, (b"access-control-max-age", b"86400")])
 
 
-async def _send(send: Send, response: RawResponse, request_id: str, extra: RawHeaders) -> None:
+async def _send(scope: Scope, send: Send, response: RawResponse, request_id: str, extra: RawHeaders) -> None:
     headers = [*response.headers, (b"x-request-id", request_id.encode()), *extra]
     if response.status != 204:  # RFC 9110, 8.6: no length where there can be no content
         headers.append((b"content-length", b"%d" % len(response.body)))
+    answer: Answer | None = scope.get("extensions", {}).get(ANSWER)
+    if answer:
+        await answer(response.status, headers, response.body)
+        return
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 
 
-def raw_http(response: RawResponse) -> bytes:
-    """The answer as HTTP/1.1, after which the connection closes: for requests that never became one."""
-    head = b"".join(b"%b: %b\r\n" % header for header in response.headers)
-    status = HTTPStatus(response.status)
-    return b"HTTP/1.1 %d %b\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
-        status.value,
-        status.phrase.encode(),
-        head,
-        len(response.body),
-        response.body,
-    )
+def raw_http(status: int, headers: RawHeaders, body: bytes) -> bytes:
+    """An answer as HTTP/1.1."""
+    return b"\r\n".join([_STATUS_LINES[status], *map(b": ".join, headers), b"", body])
 
 
 async def _handle_error(request: Request, error: Exception) -> Response:

@@ -9,11 +9,9 @@ from contextlib import AbstractAsyncContextManager
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from penstock.errors import MalformedBody, StartError
-from penstock.http import error_response, raw_http
-from schemas.ids import random_digits
+from penstock.errors import StartError
+from penstock.protocol import HttpProtocol
 
 _GRACE_SECONDS = 5
 """How long requests may take to finish after SIGTERM; flushing comes after it, and all of it within 10 s."""
@@ -47,18 +45,6 @@ def address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, but what is no HTTP is refused in our error shape too."""
-
-    def send_400_response(self, msg: str) -> None:
-        """See uvicorn."""
-        request_id = random_digits(24)
-        response = error_response(MalformedBody(msg), request_id)
-        response.headers.append((b"x-request-id", request_id.encode()))
-        self.transport.write(raw_http(response))
-        self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -125,7 +111,7 @@ class Process:
             log_config=None,
             access_log=False,
             server_header=False,
-            http=_Protocol,
+            http=HttpProtocol,
             proxy_headers=False,
             ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,

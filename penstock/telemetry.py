@@ -7,6 +7,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from penstock.settings import Log
+from penstock.tally import CounterTally, HistogramTally
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -18,30 +19,23 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "penstock_http_requests", "Requests answered.", ["route", "status"], registry=self.registry
+        self.requests = CounterTally("penstock_http_requests", "Requests answered.", ["route", "status"])
+        self.request_seconds = HistogramTally(
+            "penstock_http_request_seconds", "From request to answer.", _SECONDS, ["route"]
         )
-        self.request_seconds = Histogram(
-            "penstock_http_request_seconds",
-            "From request to answer.",
-            ["route"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.events_accepted = Counter(
-            "penstock_events_accepted", "Events acknowledged: durable in the log.", registry=self.registry
-        )
-        self.events_rejected = Counter(
-            "penstock_events_rejected", "Events refused as not valid.", registry=self.registry
-        )
+        accepted = CounterTally("penstock_events_accepted", "Events acknowledged: durable in the log.")
+        rejected = CounterTally("penstock_events_rejected", "Events refused as not valid.")
+        append_seconds = HistogramTally("penstock_log_append_seconds", "From append to acknowledgement.", _SECONDS)
+        for tally in (self.requests, self.request_seconds, accepted, rejected, append_seconds):
+            self.registry.register(tally)
+        self.events_accepted = accepted.labels()
+        self.events_rejected = rejected.labels()
+        self.log_append_seconds = append_seconds.labels()
         self.rate_limited = Counter(
             "penstock_rate_limited", "Requests over their project's limit: 429.", ["kind"], registry=self.registry
         )
         for kind in ("write", "read"):
             self.rate_limited.labels(kind)
-        self.log_append_seconds = Histogram(
-            "penstock_log_append_seconds", "From append to acknowledgement.", buckets=_SECONDS, registry=self.registry
-        )
         self.log_pending_bytes = Gauge(
             "penstock_log_pending_bytes", "Bytes that wait for the log.", registry=self.registry
         )

@@ -10,7 +10,7 @@ import pytest
 from tests.bench import wrk
 from tests.bench.report import report
 from tests.support.deployments import Embedded, Project, ScaledOut
-from tests.support.services import LOOPBACK, Process, free_port
+from tests.support.services import LOOPBACK, Process, free_port, wait_until
 
 pytestmark = pytest.mark.bench
 
@@ -39,12 +39,26 @@ def bare_per_second(bare: str) -> float:
     return measured.per_second
 
 
-def test_embedded_single(bare_per_second: float, embedded: Embedded, embedded_project: Project) -> None:
-    wrk.run(embedded.query_url, "track.lua", key=embedded_project.public_key, seconds=3)  # warm
-    measured = wrk.run(embedded.query_url, "track.lua", key=embedded_project.public_key)
-    report(f"embedded, single POST ({measured})", measured.per_second, "events/s", limit=bare_per_second, least=8_000)
-    assert measured.failed == 0
-    assert measured.per_second >= 0.3 * bare_per_second
+def _is_caught_up(url: str) -> bool:
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    return all(line.endswith(" 0.0") for line in lines if line.startswith("penstock_lag_records{"))
+
+
+def _round(bare: str, url: str, key: str) -> tuple[float, wrk.Measured]:
+    """Loads the bare application and then ours; the first has the machine for itself."""
+    wait_until(lambda: _is_caught_up(url), 30, "the writer to catch up")
+    return wrk.run(bare, "track.lua", seconds=4).per_second, wrk.run(url, "track.lua", key=key, seconds=4)
+
+
+def test_embedded_single(bare: str, embedded: Embedded, embedded_project: Project) -> None:
+    """In several short rounds, of which the one in the middle counts: no machine is equally fast all the time."""
+    url, key = embedded.query_url, embedded_project.public_key
+    wrk.run(url, "track.lua", key=key, seconds=3)  # warm
+    rounds = [_round(bare, url, key) for _ in range(5)]
+    limit, measured = sorted(rounds, key=lambda pair: pair[1].per_second / pair[0])[2]
+    report(f"embedded, single POST ({measured})", measured.per_second, "events/s", limit=limit, least=8_000)
+    assert not any(ours.failed for _, ours in rounds)
+    assert measured.per_second >= 0.3 * limit
 
 
 def test_embedded_batches(bare: str, embedded: Embedded, embedded_project: Project) -> None:
