@@ -76,14 +76,14 @@ class Deployment(ABC):
         for process in self.processes().values():
             process.kill()
 
-    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def cli(self, *arguments: str, timeout_seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Runs a command of `penstock` beside the running product."""
         return subprocess.run(
             [*PENSTOCK, *arguments],
             env=clean_environment(self.environment()),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout_seconds,
             check=False,
         )
 
@@ -108,6 +108,11 @@ class Deployment(ABC):
         for url in {*self.ingest_urls}:
             _wait_until(lambda url=url: httpx.post(f"{url}/v1/track", headers=headers, json={}).status_code == 422)
         _wait_until(lambda: httpx.get(f"{self.query_url}/events/names", headers=headers).status_code == 200)
+
+    def url_of(self, name: str) -> str:
+        """Where a process listens."""
+        arguments = self.processes()[name].args
+        return f"http://{LOOPBACK}:{arguments[arguments.index('--port') + 1]}"
 
     def process(self, name: str, *arguments: str) -> Process:
         """A process of `penstock`, not started."""
@@ -172,24 +177,25 @@ class Embedded(Deployment):
 
 
 class ScaledOut(Deployment):
-    """`penstock ingest` (twice), `consume` and `query` on a real Kafka and on ClickHouse's HTTP interface."""
+    """`penstock ingest` (twice), `consume` and `query` on a real Kafka and on ClickHouse's HTTP interface.
+
+    Args:
+        consumers: how many `consume` share the partitions.
+    """
 
     name = "kafka"
 
-    def __init__(self, directory: Path, broker: KafkaBroker, bridge: BridgeServer) -> None:
+    def __init__(self, directory: Path, broker: KafkaBroker, bridge: BridgeServer, *, consumers: int = 1) -> None:
         super().__init__(directory)
         self._broker = broker
         self._bridge = bridge
         self._suffix = uuid4().hex[:8]
-        self._ports = [free_port() for _ in range(4)]
-        self.ingest_urls = [f"http://{LOOPBACK}:{port}" for port in self._ports[:2]]
-        self.query_url = f"http://{LOOPBACK}:{self._ports[2]}"
+        names = ["ingest", "ingest-2", "query", "consume", *[f"consume-{number}" for number in range(2, consumers + 1)]]
         self._processes = {
-            "ingest": self.process("ingest", "ingest", "--port", str(self._ports[0])),
-            "ingest-2": self.process("ingest-2", "ingest", "--port", str(self._ports[1])),
-            "query": self.process("query", "query", "--port", str(self._ports[2])),
-            "consume": self.process("consume", "consume", "--port", str(self._ports[3])),
+            name: self.process(name, name.partition("-")[0], "--port", str(free_port())) for name in names
         }
+        self.ingest_urls = [self.url_of(name) for name in ("ingest", "ingest-2")]
+        self.query_url = self.url_of("query")
 
     def environment(self) -> dict[str, str]:
         return {
@@ -208,5 +214,5 @@ class ScaledOut(Deployment):
         assert done.returncode == 0, done.stderr
         for process in self._processes.values():
             process.start()
-        for process, port in zip(self._processes.values(), self._ports, strict=True):
-            wait_ready(f"http://{LOOPBACK}:{port}", process)
+        for name, process in self._processes.items():
+            wait_ready(self.url_of(name), process)

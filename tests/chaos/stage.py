@@ -1,0 +1,111 @@
+"""What a run stands on: the deployment, its services, and everything of it that can be broken."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+import httpx
+
+from tests.chaos.options import Options
+from tests.support.clickhouse_server import BridgeServer
+from tests.support.deployments import Deployment, Embedded, ScaledOut
+from tests.support.kafka_broker import KafkaBroker
+from tests.support.services import Process, Service
+
+_TERMINATE_SECONDS = 30.0
+
+
+@dataclass(slots=True, eq=False)
+class Target:
+    """A process of the product, or a service behind it.
+
+    Attributes:
+        kind: faults are counted by it; two `ingest` are one kind.
+        ready_url: of a process of the product.
+        busy: held while a fault is under way.
+    """
+
+    name: str
+    what: Process | Service
+    ready_url: str = ""
+    busy: Lock = field(default_factory=Lock)
+
+    @property
+    def kind(self) -> str:
+        """Without the number."""
+        return self.name.partition("-")[0]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is a process of the product."""
+        return isinstance(self.what, Process)
+
+    def terminate(self) -> int:
+        """SIGTERM; the exit code."""
+        if isinstance(self.what, Service):
+            return self.what.stop()
+        return self.what.terminate(_TERMINATE_SECONDS)
+
+    def ready(self) -> bool:
+        """Whether it can do its work."""
+        if not self.ready_url:
+            return self.what.running
+        try:
+            return httpx.get(f"{self.ready_url}/readyz", timeout=2, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def wait_ready(self, timeout_seconds: float) -> float | None:
+        """The seconds that it took; None where it was not ready in time, or ended."""
+        started = time.monotonic()
+        while not self.ready():
+            if time.monotonic() - started > timeout_seconds or not self.what.running:
+                return None
+            time.sleep(0.05)
+        return time.monotonic() - started
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A running deployment."""
+
+    deployment: Deployment
+    targets: list[Target]
+
+    def target(self, name: str) -> Target:
+        """The target of that name."""
+        return next(target for target in self.targets if target.name == name)
+
+
+@contextmanager
+def opened(options: Options) -> Iterator[Stage]:
+    """Starts everything in the options' directory; ends everything, however the run went."""
+    if options.form == "embedded":
+        with _started(Embedded(options.directory), []) as stage:
+            yield stage
+        return
+    with _services(options.directory) as (broker, bridge):
+        deployment = ScaledOut(options.directory, broker, bridge, consumers=options.consumers)
+        with _started(deployment, [Target("kafka", broker), Target("clickhouse", bridge)]) as stage:
+            yield stage
+
+
+@contextmanager
+def _services(directory: Path) -> Iterator[tuple[KafkaBroker, BridgeServer]]:
+    for name in ("kafka", "clickhouse"):
+        (directory / name).mkdir()
+    with KafkaBroker(directory / "kafka") as broker, BridgeServer(directory / "clickhouse") as bridge:
+        yield broker, bridge
+
+
+@contextmanager
+def _started(deployment: Deployment, services: list[Target]) -> Iterator[Stage]:
+    targets = [Target(name, process, deployment.url_of(name)) for name, process in deployment.processes().items()]
+    try:
+        deployment.start()
+        yield Stage(deployment, targets + services)
+    finally:
+        deployment.stop()
