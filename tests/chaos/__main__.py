@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--fault-every", type=float, default=Options.fault_every_seconds, metavar="SECONDS", help="mean (%(default)s)"
     )
+    made.add_argument("--at-once", type=int, default=Options.faults_at_once, help="things broken at once (%(default)s)")
     made.add_argument("--no-deletes", dest="deletes", action="store_false", default=None, help="delete no names")
     made.add_argument("--require-verify", action="store_true", help="fail where `penstock verify` does not exist")
     made.add_argument("--directory", type=Path, help="new directory for all data; default: a temporary one")
@@ -49,6 +50,7 @@ def options_of(arguments: argparse.Namespace, form: str, directory: Path) -> Opt
         workers=arguments.workers,
         consumers=arguments.consumers,
         fault_every_seconds=arguments.fault_every,
+        faults_at_once=arguments.at_once,
         deletes=arguments.deletes,
         require_verify=arguments.require_verify,
         directory=directory,

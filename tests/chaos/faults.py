@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 
 from tests.chaos.complaints import Complaints
 from tests.chaos.measures import Measures
@@ -14,29 +13,30 @@ from tests.chaos.plan import Action, Fault, faults
 from tests.chaos.stage import Stage, Target
 
 _READY_SECONDS = 180.0
-_CONTRACT_EXIT_SECONDS = 10.0
-_AT_THE_SAME_TIME = 2
+_EXIT_SECONDS = 10.0
+"""What the product promises: SIGTERM ends it within that time, with exit code 0."""
+
+CatchUp = Callable[[], float | None]
+"""Returns the seconds until what is acknowledged by now can be read; None where it gave up."""
 
 
 class Faults:
-    """See the module. `catch_up` returns the seconds until what is acknowledged by now can be read, None if it gave up."""
+    """See the module."""
 
-    def __init__(
-        self, stage: Stage, options: Options, complaints: Complaints, catch_up: Callable[[], float | None]
-    ) -> None:
+    def __init__(self, stage: Stage, options: Options, complaints: Complaints, catch_up: CatchUp) -> None:
         self._stage, self._options, self._complaints, self._catch_up = stage, options, complaints, catch_up
         self.measures = Measures()
         self.counts: Counter[tuple[str, str]] = Counter()
         self.exits: list[str] = []
         self._stopping = threading.Event()
-        self._pool = ThreadPoolExecutor(_AT_THE_SAME_TIME, thread_name_prefix="fault")
-        self._free = threading.Semaphore(_AT_THE_SAME_TIME)
+        self._free = threading.Semaphore(options.faults_at_once)
+        self._pool = ThreadPoolExecutor(2 * options.faults_at_once, thread_name_prefix="fault")
         self._thread = threading.Thread(target=self._run, name="faults")
 
     @property
     def kills(self) -> int:
         """How many SIGKILLs there were."""
-        return sum(number for (_, action), number in self.counts.items() if action == Action.KILL)
+        return sum(number for (_, action), number in self.counts.copy().items() if action == Action.KILL)
 
     def broken(self) -> list[str]:
         """What a fault is under way at."""
@@ -53,20 +53,22 @@ class Faults:
             self._thread.join()
         self._pool.shutdown()
         for target in self._stage.targets:
-            self._mend(target, "after all faults")
+            self._mend(target)
+
+    # --- one after the other, as planned
 
     def _run(self) -> None:
-        plan = faults(self._options.random("faults"), [target.name for target in self._stage.targets], self._options)
-        for fault in plan:
+        names = [target.name for target in self._stage.targets]
+        for fault in faults(self._options.random("faults"), names, self._options):
             if self._stopping.wait(fault.after_seconds):
                 return
             self._revive()
             target = self._stage.target(fault.target)
             target.busy.acquire()
             self._free.acquire()
-            self._pool.submit(self._safely, target, fault)
+            self._pool.submit(self._complete, target, fault)
 
-    def _safely(self, target: Target, fault: Fault) -> None:
+    def _complete(self, target: Target, fault: Fault) -> None:
         try:
             self._break(target, fault)
         except Exception as error:  # noqa: BLE001 - nobody awaits it: it becomes a complaint
@@ -74,6 +76,10 @@ class Faults:
         finally:
             target.busy.release()
             self._free.release()
+        if fault.measured and (seconds := self._catch_up()) is not None:
+            self.measures.add(
+                f"reads caught up after {target.kind} {fault.action}", seconds, self._broken_beside(target)
+            )
 
     def _break(self, target: Target, fault: Fault) -> None:
         self.counts[target.kind, str(fault.action)] += 1
@@ -81,11 +87,14 @@ class Faults:
         self._stopping.wait(fault.seconds)
         if fault.action is Action.PAUSE:
             target.what.resume()
-        self._mend(target, f"after {fault.action}")
-        if fault.measured and (seconds := self._catch_up()) is not None:
-            self.measures.add(
-                f"{target.kind} mended after {fault.action}: reads caught up", seconds, self._beside(target)
-            )
+        if (seconds := self._mend(target)) is not None:
+            self.measures.add(f"{target.kind} ready after {fault.action}", seconds, self._broken_beside(target))
+
+    def _broken_beside(self, target: Target) -> str:
+        names = [name for name in self.broken() if name != target.name]
+        return f"{' and '.join(names)} broken too" if names else "nothing else broken"
+
+    # --- the faults
 
     def _kill(self, target: Target) -> None:
         target.what.kill()
@@ -98,48 +107,40 @@ class Faults:
         code = target.terminate()
         seconds = time.monotonic() - started
         if target.is_ours:
-            self.measures.add(f"{target.kind} ended after SIGTERM", seconds, f"exit code {code}")
-            if code != 0 or seconds > _CONTRACT_EXIT_SECONDS:
+            self.measures.add(f"{target.kind} ended after SIGTERM", seconds, self._broken_beside(target))
+            if code != 0 or seconds > _EXIT_SECONDS:
                 self._complaints.add("SIGTERM", f"{target.name} ended with {code} after {seconds:.1f} s")
 
-    def _beside(self, target: Target) -> str:
-        """What else is broken right now."""
-        return " and ".join(f"{name} broken" for name in self.broken() if name != target.name) or "nothing else broken"
+    # --- mending
 
-    def _mend(self, target: Target, case: str) -> None:
-        """Running and ready; a process that ends by itself meanwhile is started again, as a supervisor would."""
-        deadline = time.monotonic() + _READY_SECONDS
-        for attempt in count():
-            started = time.monotonic()
+    def _mend(self, target: Target) -> float | None:
+        """Starts what does not run, again where it ends by itself; the seconds until it was ready."""
+        started, starts = time.monotonic(), 0
+        while time.monotonic() - started < _READY_SECONDS:
             if not target.what.running:
-                self._note_exit(target, attempt)
+                if starts:
+                    self._note_exit(target)
+                starts += 1
                 target.what.start()
-            if target.wait_ready(deadline - time.monotonic()) is not None:
-                self.measures.add(f"{target.kind} ready {case}", time.monotonic() - started, self._beside(target))
-                return
-            if time.monotonic() > deadline:
-                self._complaints.add("not ready", f"{target.name} {case}, {_READY_SECONDS:.0f} s")
-                return
-
-    def _note_exit(self, target: Target, attempt: int) -> None:
-        if attempt:
-            self.exits.append(f"{target.name} ended by itself while it started")
+            if target.becomes_ready(_READY_SECONDS - (time.monotonic() - started)):
+                return time.monotonic() - started
+        self._complaints.add("not ready", f"{target.name}, {_READY_SECONDS:.0f} s after it was mended")
+        return None
 
     def _revive(self) -> None:
-        """Starts what ended although nobody broke it."""
+        """Starts what ended although nobody broke it, as a supervisor would."""
         for target in self._stage.targets:
             if target.busy.acquire(blocking=False):
                 try:
                     if not target.what.running:
-                        self.exits.append(f"{target.name} ended by itself: {_last_line(target)}")
-                        self._mend(target, "after an end by itself")
+                        self._note_exit(target)
+                        self._mend(target)
                 finally:
                     target.busy.release()
 
+    def _note_exit(self, target: Target) -> None:
+        lines = target.what.log_file.read_text(encoding="utf-8", errors="replace").splitlines()
+        self.exits.append(f"{target.name} ended by itself: {lines[-1][:500] if lines else ''}")
+
 
 _ACT = {Action.KILL: Faults._kill, Action.PAUSE: Faults._pause, Action.TERMINATE: Faults._terminate}
-
-
-def _last_line(target: Target) -> str:
-    lines = target.what.log_file.read_text(encoding="utf-8", errors="replace").splitlines()
-    return lines[-1][:500] if lines else ""

@@ -30,6 +30,7 @@ class Options:
     projects: int = 3
     consumers: int = 1
     fault_every_seconds: float = 4.0
+    faults_at_once: int = 2
     longest_pause_seconds: float = 15.0
     deletes: bool | None = None
     require_verify: bool = False

@@ -29,6 +29,7 @@ class Report:
     kills: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     did: dict[str, int] = field(default_factory=dict)
+    client_cpu_seconds: float = 0
     requests_lost: int = 0
     answers_503: int = 0
     measures: dict[str, Measure] = field(default_factory=dict)
@@ -49,7 +50,8 @@ class Report:
         lines = [
             f"{self.form}: {'everything agrees' if self.ok else 'FAILED'}   (SEED={self.seed} FORM={self.form})",
             f"  load      {self.seconds_of_load:.0f} s, {self.acknowledged:,} events acknowledged"
-            f" ({self.acknowledged_per_second:,.0f}/s), {self.maybe:,} without an answer",
+            f" ({self.acknowledged_per_second:,.0f}/s), {self.maybe:,} without an answer;"
+            f" {self.client_cpu_seconds:.0f} s of processor time",
             f"  requests  {self.requests_lost:,} without an answer, {self.answers_503:,} answered 503",
             f"  did       {_listed(self.did)}",
             f"  faults    {_listed(self.faults)}; {per_minute:.1f} kills a minute",

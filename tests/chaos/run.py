@@ -113,7 +113,7 @@ class _Run:
         report.acknowledged, report.maybe = scene.ledger.acknowledged, len(scene.ledger) - scene.ledger.acknowledged
         report.did = dict(sorted(scene.did.items()))
         report.requests_lost, report.answers_503 = scene.requests.lost, scene.requests.unavailable
-        report.kills = self._faults.kills
+        report.kills, report.client_cpu_seconds = self._faults.kills, round(time.process_time(), 1)
         report.faults = {f"{action} {kind}": number for (kind, action), number in sorted(self._faults.counts.items())}
 
     def _catch_up(self) -> float | None:
@@ -158,9 +158,9 @@ class _Run:
         for number, one in enumerate(reads):
             random = self._options.random(f"comparison {number}")
             comparison = Comparison(number, scene.ledger, scene.deletions, scene.complaints)
-            listed = comparison.list_all(one)
+            listed = comparison.list_all(one.events())
             comparison.sample(one, listed, random)
-            Sums(number, listed, scene.complaints).check(one, random)
+            Sums(number, listed, scene.complaints).check(one.read, random)
         if totals == [one.total() for one in reads]:
             return True
         scene.complaints.reset(*before)

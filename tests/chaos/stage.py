@@ -58,14 +58,14 @@ class Target:
         except httpx.HTTPError:
             return False
 
-    def wait_ready(self, timeout_seconds: float) -> float | None:
-        """The seconds that it took; None where it was not ready in time, or ended."""
-        started = time.monotonic()
+    def becomes_ready(self, timeout_seconds: float) -> bool:
+        """Waits for it; False where it was not ready in time, or ended."""
+        deadline = time.monotonic() + timeout_seconds
         while not self.ready():
-            if time.monotonic() - started > timeout_seconds or not self.what.running:
-                return None
+            if time.monotonic() > deadline or not self.what.running:
+                return False
             time.sleep(0.05)
-        return time.monotonic() - started
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,16 @@
 """Names and stats against the list, which has been compared with the ledger: exact sums for any span."""
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from tests.chaos.compare import Listed
 from tests.chaos.complaints import Complaints
 from tests.chaos.drafts import wire_time
-from tests.chaos.reads import Reads
+
+Read = Callable[..., Any]
+"""The body of a read: `Reads.read`."""
 
 _SPANS = 8
 _HOUR_MS = 3_600_000
@@ -21,15 +24,15 @@ class Sums:
         self._complaints = complaints
         self._times = {name: sorted(times) for name, times in listed.times.items()}
 
-    def check(self, reads: Reads, random: Random) -> None:
+    def check(self, read: Read, random: Random) -> None:
         """All of them."""
         everything = self._counts(0, 1 << 62)
-        self._expect("names", reads.read("/events/names")["eventNames"], [row["name"] for row in everything])
-        self._expect("stats", reads.read("/events/stats"), everything)
+        self._expect("names", read("/events/names")["eventNames"], [row["name"] for row in everything])
+        self._expect("stats", read("/events/stats"), everything)
         if self._times:
             for _ in range(_SPANS):
-                self._check_span(reads, random)
-            self._check_hours(reads, random)
+                self._check_span(read, random)
+            self._check_hours(read, random)
 
     def _counts(self, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
         """Both bounds included; the most frequent first."""
@@ -47,15 +50,15 @@ class Sums:
         moment = random.choice(self._times[random.choice(sorted(self._times))])
         return random.choice((moment, moment // _HOUR_MS * _HOUR_MS, moment + random.randrange(-5000, 5000)))
 
-    def _check_span(self, reads: Reads, random: Random) -> None:
+    def _check_span(self, read: Read, random: Random) -> None:
         start, end = self._span(random)
         asked = {"startDate": wire_time(start), "endDate": wire_time(end)}
-        self._expect(f"stats {asked}", reads.read("/events/stats", **asked), self._counts(start, end))
+        self._expect(f"stats {asked}", read("/events/stats", **asked), self._counts(start, end))
 
-    def _check_hours(self, reads: Reads, random: Random) -> None:
+    def _check_hours(self, read: Read, random: Random) -> None:
         start, end = self._span(random)
         asked = {"startDate": wire_time(start), "endDate": wire_time(end), "interval": "hour"}
-        for row in reads.read("/events/stats", **asked):
+        for row in read("/events/stats", **asked):
             found = {bucket["start"]: bucket["count"] for bucket in row["buckets"] if bucket["count"]}
             self._expect(f"hours of {row['name']!r} {asked}", found, self._hours(row["name"], start, end))
 
