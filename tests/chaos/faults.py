@@ -87,7 +87,9 @@ class Faults:
         self._stopping.wait(fault.seconds)
         if fault.action is Action.PAUSE:
             target.what.resume()
-        if (seconds := self._mend(target)) is not None:
+        if not fault.patient:
+            self._start(target)
+        elif (seconds := self._mend(target)) is not None:
             self.measures.add(f"{target.kind} ready after {fault.action}", seconds, self._broken_beside(target))
 
     def _broken_beside(self, target: Target) -> str:
@@ -97,16 +99,16 @@ class Faults:
     # --- the faults
 
     def _kill(self, target: Target) -> None:
-        target.what.kill()
+        target.what.kill()  # does nothing to one that has ended by itself
 
     def _pause(self, target: Target) -> None:
         target.what.pause()
 
     def _terminate(self, target: Target) -> None:
-        started = time.monotonic()
-        code = target.terminate()
+        lives, started = target.lives(), time.monotonic()
+        code = target.terminate() if target.what.running else 0
         seconds = time.monotonic() - started
-        if target.is_ours:
+        if target.is_ours and lives:
             self.measures.add(f"{target.kind} ended after SIGTERM", seconds, self._broken_beside(target))
             if code != 0 or seconds > _EXIT_SECONDS:
                 self._complaints.add("SIGTERM", f"{target.name} ended with {code} after {seconds:.1f} s")
@@ -115,17 +117,20 @@ class Faults:
 
     def _mend(self, target: Target) -> float | None:
         """Starts what does not run, again where it ends by itself; the seconds until it was ready."""
-        started, starts = time.monotonic(), 0
+        started = time.monotonic()
+        self._start(target)
         while time.monotonic() - started < _READY_SECONDS:
             if not target.what.running:
-                if starts:
-                    self._note_exit(target)
-                starts += 1
-                target.what.start()
+                self._note_exit(target)
+                self._start(target)
             if target.becomes_ready(_READY_SECONDS - (time.monotonic() - started)):
                 return time.monotonic() - started
         self._complaints.add("not ready", f"{target.name}, {_READY_SECONDS:.0f} s after it was mended")
         return None
+
+    def _start(self, target: Target) -> None:
+        if not target.what.running:
+            target.what.start()
 
     def _revive(self) -> None:
         """Starts what ended although nobody broke it, as a supervisor would."""
@@ -134,7 +139,7 @@ class Faults:
                 try:
                     if not target.what.running:
                         self._note_exit(target)
-                        self._mend(target)
+                        self._start(target)
                 finally:
                     target.busy.release()
 

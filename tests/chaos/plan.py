@@ -19,7 +19,7 @@ class Action(StrEnum):
     PAUSE = "pause"
 
 
-_ACTIONS = {Action.KILL: 6, Action.TERMINATE: 2, Action.PAUSE: 3}
+_ACTIONS = {Action.KILL: 6, Action.TERMINATE: 2, Action.PAUSE: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Fault:
     Attributes:
         after_seconds: the time between the last one's begin and this one's.
         seconds: how long the target stands still, or is away before it is started again.
+        patient: whether the next fault leaves the target alone until it is ready again.
         measured: whether it is measured when the reads have caught up.
     """
 
@@ -36,6 +37,7 @@ class Fault:
     action: Action
     after_seconds: float
     seconds: float
+    patient: bool
     measured: bool
 
 
@@ -45,13 +47,14 @@ def faults(random: Random, targets: list[str], options: Options) -> Iterator[Fau
     while True:
         target = random.choices(targets, weights)[0]
         action = random.choices(list(_ACTIONS), list(_ACTIONS.values()))[0]
-        after = random.expovariate(1 / options.fault_every_seconds)
+        after = min(random.expovariate(1 / options.fault_every_seconds), 5 * options.fault_every_seconds)
         seconds = _seconds(random, action, options.longest_pause_seconds)
-        yield Fault(target, action, min(after, 5 * options.fault_every_seconds), seconds, random.random() < 0.3)
+        patient, measured = random.random() < 0.7, random.random() < 0.3
+        yield Fault(target, action, after, seconds, patient, measured)
 
 
 def _seconds(random: Random, action: Action, longest: float) -> float:
     """Most restarts follow at once; most pauses are short, and some outlast the consumer group's session."""
     if action is Action.PAUSE:
-        return random.uniform(min(1.0, longest), longest if random.random() < 0.4 else min(4.0, longest))
+        return random.uniform(min(1.0, longest), longest if random.random() < 0.25 else min(4.0, longest))
     return random.choice((0.0, 0.0, 0.0, random.uniform(0, 5)))

@@ -11,9 +11,9 @@ import httpx
 
 from tests.chaos.options import Options
 from tests.support.clickhouse_server import BridgeServer
-from tests.support.deployments import Deployment, Embedded, ScaledOut
+from tests.support.deployments import Deployment, Embedded, ScaledOut, port_of
 from tests.support.kafka_broker import KafkaBroker
-from tests.support.services import Process, Service
+from tests.support.services import LOOPBACK, Process, Service
 
 _TERMINATE_SECONDS = 30.0
 
@@ -24,13 +24,13 @@ class Target:
 
     Attributes:
         kind: faults are counted by it; two `ingest` are one kind.
-        ready_url: of a process of the product.
+        url: of a process of the product.
         busy: held while a fault is under way.
     """
 
     name: str
     what: Process | Service
-    ready_url: str = ""
+    url: str = ""
     busy: Lock = field(default_factory=Lock)
 
     @property
@@ -49,12 +49,19 @@ class Target:
             return self.what.stop()
         return self.what.terminate(_TERMINATE_SECONDS)
 
+    def lives(self) -> bool:
+        """Whether it has started so far that it answers."""
+        return self._says("/healthz")
+
     def ready(self) -> bool:
         """Whether it can do its work."""
-        if not self.ready_url:
+        return self._says("/readyz")
+
+    def _says(self, path: str) -> bool:
+        if not self.url:
             return self.what.running
         try:
-            return httpx.get(f"{self.ready_url}/readyz", timeout=2, trust_env=False).status_code == 200
+            return httpx.get(self.url + path, timeout=2, trust_env=False).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -103,7 +110,10 @@ def _services(directory: Path) -> Iterator[tuple[KafkaBroker, BridgeServer]]:
 
 @contextmanager
 def _started(deployment: Deployment, services: list[Target]) -> Iterator[Stage]:
-    targets = [Target(name, process, deployment.url_of(name)) for name, process in deployment.processes().items()]
+    targets = [
+        Target(name, process, f"http://{LOOPBACK}:{port_of(process)}")
+        for name, process in deployment.processes().items()
+    ]
     try:
         deployment.start()
         yield Stage(deployment, targets + services)

@@ -71,6 +71,11 @@ class Deployment(ABC):
     def start(self) -> None:
         """Starts everything and waits until it is ready."""
 
+    def wait_ready(self) -> None:
+        """Waits until every process says that it can do its work."""
+        for process in self.processes().values():
+            wait_ready(f"http://{LOOPBACK}:{port_of(process)}", process)
+
     def stop(self) -> None:
         """Ends everything."""
         for process in self.processes().values():
@@ -109,11 +114,6 @@ class Deployment(ABC):
             _wait_until(lambda url=url: httpx.post(f"{url}/v1/track", headers=headers, json={}).status_code == 422)
         _wait_until(lambda: httpx.get(f"{self.query_url}/events/names", headers=headers).status_code == 200)
 
-    def url_of(self, name: str) -> str:
-        """Where a process listens."""
-        arguments = self.processes()[name].args
-        return f"http://{LOOPBACK}:{arguments[arguments.index('--port') + 1]}"
-
     def process(self, name: str, *arguments: str) -> Process:
         """A process of `penstock`, not started."""
         return Process(
@@ -139,6 +139,11 @@ def _wait_until(predicate: Any) -> None:
             return False
 
     wait_until(tolerant, 30, "the product to answer", poll_seconds=0.05)
+
+
+def port_of(process: Process) -> str:
+    """The port that a process was told to listen on."""
+    return process.args[process.args.index("--port") + 1]
 
 
 def wait_ready(url: str, process: Process) -> None:
@@ -173,7 +178,7 @@ class Embedded(Deployment):
 
     def start(self) -> None:
         self._up.start()
-        wait_ready(self.query_url, self._up)
+        self.wait_ready()
 
 
 class ScaledOut(Deployment):
@@ -190,12 +195,17 @@ class ScaledOut(Deployment):
         self._broker = broker
         self._bridge = bridge
         self._suffix = uuid4().hex[:8]
-        names = ["ingest", "ingest-2", "query", "consume", *[f"consume-{number}" for number in range(2, consumers + 1)]]
+        self._ports = [free_port() for _ in range(3 + consumers)]
+        self.ingest_urls = [f"http://{LOOPBACK}:{port}" for port in self._ports[:2]]
+        self.query_url = f"http://{LOOPBACK}:{self._ports[2]}"
         self._processes = {
-            name: self.process(name, name.partition("-")[0], "--port", str(free_port())) for name in names
+            "ingest": self.process("ingest", "ingest", "--port", str(self._ports[0])),
+            "ingest-2": self.process("ingest-2", "ingest", "--port", str(self._ports[1])),
+            "query": self.process("query", "query", "--port", str(self._ports[2])),
         }
-        self.ingest_urls = [self.url_of(name) for name in ("ingest", "ingest-2")]
-        self.query_url = self.url_of("query")
+        for number, port in enumerate(self._ports[3:], 1):
+            name = "consume" if number == 1 else f"consume-{number}"
+            self._processes[name] = self.process(name, "consume", "--port", str(port))
 
     def environment(self) -> dict[str, str]:
         return {
@@ -214,5 +224,4 @@ class ScaledOut(Deployment):
         assert done.returncode == 0, done.stderr
         for process in self._processes.values():
             process.start()
-        for name, process in self._processes.items():
-            wait_ready(self.url_of(name), process)
+        self.wait_ready()
