@@ -19,20 +19,20 @@ from starlette.types import ASGIApp
 from consumers.pipeline import Pipeline
 from consumers.sink import LogEnds
 from ingest.app import create_app as create_ingest
-from penstock.auth import KeyRing
+from penstock.auth import KeyRing, new_key
 from penstock.clickhouse import Tables
 from penstock.clock import SystemClock
 from penstock.errors import WriterFenced
 from penstock.eventlog import StoredRecord
 from penstock.eventlog.sqlite import SqliteLog
-from penstock.projects import create_project
 from penstock.settings import Settings, Writer
 from penstock.telemetry import Metrics
 from query_api import create_app as create_query
-from schemas.control import control_key, encode_subject
+from schemas.control import Project, control_key, encode_subject
 from schemas.topics import Topic
 from tests.support.faults import Crash, FaultyTables
 from tests.support.fixtures import drop
+from tests.support.stored import PROJECT
 from tests.support.tables import open_test_tables
 
 _PARTITIONS = 2
@@ -84,10 +84,12 @@ class InProcess:
         self._reading = _client(query)
 
     def _make_project(self) -> None:
-        made = create_project(self._log, "test", SystemClock().now_ms())
-        for subject in (made.project, made.public.record, made.secret.record):
+        """Always the same, as partitions follow from it: what happened can be repeated."""
+        project = Project(PROJECT, "test", "2026-01-01T00:00:00.000Z", True)
+        key = new_key("secret", PROJECT, project.created_at)
+        for subject in (project, key.record):
             self._ring.apply(control_key(subject), encode_subject(subject))
-        self._headers = {"Authorization": f"Bearer {made.secret.text}"}
+        self._headers = {"Authorization": f"Bearer {key.text}"}
 
     # --- requests
 
