@@ -6,6 +6,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from tests.chaos.options import FORMS, Options
@@ -79,6 +80,8 @@ def _run_in(options: Options, *, keep: bool) -> Report:
     _say(report.text())
     if report.ok and not keep:
         shutil.rmtree(options.directory)
+        with suppress(OSError):  # the other form's may be there
+            options.directory.parent.rmdir()
     return report
 
 
