@@ -3,7 +3,7 @@
 `python -m tests.chaos --help`, or `make chaos`. At the end every acknowledged event must be in every read, once. It
 knows the HTTP contract and nothing of the product's code.
 
-Modules, in the order of their imports: `options`; what was sent (`ledger`, `deletions`, `complaints`); what is sent
-(`drafts`, `posting`, `load`); what breaks (`stage`, `plan`, `faults`); what must be true at the end (`reads`,
-`compare`, `sums`, `verify`); `report` and `run`.
+What was sent: `ledger`, `deletions`. The load: `drafts`, `posting`, `scene`, `writing`, `reading`, `deleting`, `load`.
+What breaks: `stage`, `plan`, `faults`. What must be true at the end: `proof`, with `reads`, `compare`, `sums`, `verify`.
+What is told: `complaints`, `measures`, `report`. `run` puts them together, `__main__` is the command.
 """

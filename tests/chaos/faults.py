@@ -13,8 +13,6 @@ from tests.chaos.plan import Action, Fault, faults
 from tests.chaos.stage import Stage, Target
 
 _READY_SECONDS = 180.0
-_EXIT_SECONDS = 10.0
-"""What the product promises: SIGTERM ends it within that time, with exit code 0."""
 
 CatchUp = Callable[[], float | None]
 """Returns the seconds until what is acknowledged by now can be read; None where it gave up."""
@@ -110,7 +108,7 @@ class Faults:
         seconds = time.monotonic() - started
         if target.is_ours and lives:
             self.measures.add(f"{target.kind} ended after SIGTERM", seconds, self._broken_beside(target))
-            if code != 0 or seconds > _EXIT_SECONDS:
+            if code != 0 or seconds > self._options.exit_seconds:
                 self._complaints.add("SIGTERM", f"{target.name} ended with {code} after {seconds:.1f} s")
 
     # --- mending

@@ -17,6 +17,7 @@ class Options:
         events, kills: goals; with one of them the load ends when all given ones are reached.
         rate: acknowledged events per second that the load aims at.
         fault_every_seconds: the mean pause between two faults.
+        exit_seconds: how long a process may take to end after SIGTERM; the product promises 10.
         deletes: None for "if the product has the route".
     """
 
@@ -32,6 +33,7 @@ class Options:
     fault_every_seconds: float = 4.0
     faults_at_once: int = 2
     longest_pause_seconds: float = 15.0
+    exit_seconds: float = 10.0
     deletes: bool | None = None
     require_verify: bool = False
     catch_up_seconds: float = 120.0

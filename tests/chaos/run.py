@@ -1,4 +1,4 @@
-"""One run of one form: start, load and faults, heal, compare, report."""
+"""One run of one form: start, load and faults, mend, compare, report."""
 
 import asyncio
 import time
@@ -6,20 +6,17 @@ from collections.abc import Callable
 
 import httpx
 
-from tests.chaos.compare import Comparison
 from tests.chaos.faults import Faults
 from tests.chaos.load import Worker
 from tests.chaos.options import Options
-from tests.chaos.reads import Reads, wait_until_quiet
+from tests.chaos.proof import prove
 from tests.chaos.report import Report, progress
 from tests.chaos.scene import Scene
 from tests.chaos.stage import Stage, opened
-from tests.chaos.sums import Sums
 from tests.chaos.verify import verify
 
 Say = Callable[[str], None]
 
-_COMPARISONS = 3
 _CATCH_UP_SECONDS = 60.0
 
 
@@ -40,8 +37,9 @@ class _Run:
     def go(self) -> Report:
         """See `run`."""
         asyncio.run(self._under_load())
-        self._compare()
+        self._say("mended; waiting until nothing moves any more")
         scene, report = self._scene, self._report
+        prove(scene, self._options, self._faults.measures, self._say)
         report.verify = verify(self._stage, scene.complaints, required=self._options.require_verify)
         report.complaints, report.complaint_texts = dict(scene.complaints.counts), scene.complaints.texts
         report.measures, report.exits = self._faults.measures.summary(), self._faults.exits
@@ -131,40 +129,6 @@ class _Run:
                 return time.monotonic() - started
             time.sleep(0.05)
         return seconds if seconds >= _CATCH_UP_SECONDS else None
-
-    # --- comparison
-
-    def _compare(self) -> None:
-        self._say("healed; waiting until nothing moves any more")
-        scene = self._scene
-        reads = [Reads(scene.query_url, project) for project in scene.projects]
-        for _ in range(_COMPARISONS):
-            seconds = wait_until_quiet(reads, self._options.catch_up_seconds)
-            if seconds is None:
-                scene.complaints.add("not caught up", f"within {self._options.catch_up_seconds:.0f} s")
-                break
-            self._faults.measures.add("caught up at the end", seconds, "after the load")
-            if self._compared(reads):
-                break
-        for one in reads:
-            one.close()
-
-    def _compared(self, reads: list[Reads]) -> bool:
-        """Whether nothing moved meanwhile: what had no answer may still have been under way."""
-        totals = [one.total() for one in reads]
-        self._say(f"comparing {self._scene.ledger.acknowledged:,} events with {sum(totals):,} in the tables")
-        scene = self._scene
-        before = dict(scene.complaints.counts), list(scene.complaints.texts)
-        for number, one in enumerate(reads):
-            random = self._options.random(f"comparison {number}")
-            comparison = Comparison(number, scene.ledger, scene.deletions, scene.complaints)
-            listed = comparison.list_all(one.events())
-            comparison.sample(one, listed, random)
-            Sums(number, listed, scene.complaints).check(one.read, random)
-        if totals == [one.total() for one in reads]:
-            return True
-        scene.complaints.reset(*before)
-        return False
 
 
 def _delete_url(scene: Scene) -> str:

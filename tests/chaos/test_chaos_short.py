@@ -23,6 +23,7 @@ def test_what_is_acknowledged_is_there_once_after_random_faults(form: str, tmp_p
         consumers=2,
         fault_every_seconds=1,
         longest_pause_seconds=3,
+        exit_seconds=20,  # the machine may be busy with other tests
         directory=tmp_path,
     )
     try:
