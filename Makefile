@@ -1,7 +1,7 @@
 # One command per need, the same on a laptop and in continuous integration. `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help up setup check check-deployment test test-unit test-services bench lock clean
+.PHONY: help up setup check check-deployment test test-unit test-services chaos bench lock clean
 
 # The first Python on PATH that is new enough; PYTHON=… names another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -50,6 +50,17 @@ test-unit: setup ## The tests that need no service: seconds
 
 test-services: setup ## The tests that need a service, which they start
 	$(PYTEST) -m "services and not bench" $(ARGS)
+
+# Each is an option of `python -m tests.chaos`, and empty here: its default.
+FORM ?=
+SEED ?=
+MINUTES ?=
+EVENTS ?=
+KILLS ?=
+CHAOS := $(foreach name,FORM SEED MINUTES EVENTS KILLS,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) $($(name))))
+
+chaos: setup ## Load and random faults, then every event is looked for (FORM=embedded|kafka MINUTES=… EVENTS=… KILLS=… SEED=…)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.chaos $(CHAOS) $(ARGS)
 
 bench: setup ## The benchmarks
 	$(PYTEST) -m bench -s -o python_files="test_*.py bench_*.py" --timeout 1800 tests/bench $(ARGS)

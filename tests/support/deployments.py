@@ -71,19 +71,24 @@ class Deployment(ABC):
     def start(self) -> None:
         """Starts everything and waits until it is ready."""
 
+    def wait_ready(self) -> None:
+        """Waits until every process says that it can do its work."""
+        for process in self.processes().values():
+            wait_ready(f"http://{LOOPBACK}:{port_of(process)}", process)
+
     def stop(self) -> None:
         """Ends everything."""
         for process in self.processes().values():
             process.kill()
 
-    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def cli(self, *arguments: str, timeout_seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Runs a command of `penstock` beside the running product."""
         return subprocess.run(
             [*PENSTOCK, *arguments],
             env=clean_environment(self.environment()),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout_seconds,
             check=False,
         )
 
@@ -136,6 +141,11 @@ def _wait_until(predicate: Any) -> None:
     wait_until(tolerant, 30, "the product to answer", poll_seconds=0.05)
 
 
+def port_of(process: Process) -> str:
+    """The port that a process was told to listen on."""
+    return process.args[process.args.index("--port") + 1]
+
+
 def wait_ready(url: str, process: Process) -> None:
     """Waits until the process says that it can do its work."""
 
@@ -168,28 +178,34 @@ class Embedded(Deployment):
 
     def start(self) -> None:
         self._up.start()
-        wait_ready(self.query_url, self._up)
+        self.wait_ready()
 
 
 class ScaledOut(Deployment):
-    """`penstock ingest` (twice), `consume` and `query` on a real Kafka and on ClickHouse's HTTP interface."""
+    """`penstock ingest` (twice), `consume` and `query` on a real Kafka and on ClickHouse's HTTP interface.
+
+    Args:
+        consumers: how many `consume` share the partitions.
+    """
 
     name = "kafka"
 
-    def __init__(self, directory: Path, broker: KafkaBroker, bridge: BridgeServer) -> None:
+    def __init__(self, directory: Path, broker: KafkaBroker, bridge: BridgeServer, *, consumers: int = 1) -> None:
         super().__init__(directory)
         self._broker = broker
         self._bridge = bridge
         self._suffix = uuid4().hex[:8]
-        self._ports = [free_port() for _ in range(4)]
+        self._ports = [free_port() for _ in range(3 + consumers)]
         self.ingest_urls = [f"http://{LOOPBACK}:{port}" for port in self._ports[:2]]
         self.query_url = f"http://{LOOPBACK}:{self._ports[2]}"
         self._processes = {
             "ingest": self.process("ingest", "ingest", "--port", str(self._ports[0])),
             "ingest-2": self.process("ingest-2", "ingest", "--port", str(self._ports[1])),
             "query": self.process("query", "query", "--port", str(self._ports[2])),
-            "consume": self.process("consume", "consume", "--port", str(self._ports[3])),
         }
+        for number, port in enumerate(self._ports[3:], 1):
+            name = "consume" if number == 1 else f"consume-{number}"
+            self._processes[name] = self.process(name, "consume", "--port", str(port))
 
     def environment(self) -> dict[str, str]:
         return {
@@ -208,5 +224,4 @@ class ScaledOut(Deployment):
         assert done.returncode == 0, done.stderr
         for process in self._processes.values():
             process.start()
-        for process, port in zip(self._processes.values(), self._ports, strict=True):
-            wait_ready(f"http://{LOOPBACK}:{port}", process)
+        self.wait_ready()

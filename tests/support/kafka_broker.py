@@ -111,7 +111,7 @@ class KafkaBroker(Service):
 
     def _format_storage(self) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode("ascii")
-        arguments = ["format", "-t", cluster_id, "-c", str(self._properties_file)]
+        arguments = ["format", f"--cluster-id={cluster_id}", "-c", str(self._properties_file)]
         command = [java(), *QUIET_JVM, *FAST_START, "-cp", class_path(), "kafka.tools.StorageTool", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode != 0:

@@ -1,0 +1,9 @@
+"""The fault suite: load on whole deployments while their processes are killed, stopped and paused at random.
+
+`python -m tests.chaos --help`, or `make chaos`. At the end every acknowledged event must be in every read, once. It
+knows the HTTP contract and nothing of the product's code.
+
+What was sent: `ledger`, `deletions`. The load: `drafts`, `posting`, `scene`, `writing`, `reading`, `deleting`, `load`.
+What breaks: `stage`, `plan`, `faults`. What must be true at the end: `proof`, with `reads`, `compare`, `sums`, `verify`.
+What is told: `complaints`, `measures`, `report`. `run` puts them together, `__main__` is the command.
+"""

@@ -1,0 +1,176 @@
+"""The embedded form in the test's own process, step by step: nothing runs in the background but the log's commits.
+
+Requests go through the real applications, records through the real writer into chDB. A crash abandons the writer at a
+statement of its protocol, and the log without closing it, and opens the same directory again. What it cannot show is a
+process that really dies: that is the end-to-end tests' and the fault suite's.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.types import ASGIApp
+
+from consumers.pipeline import Pipeline
+from consumers.sink import LogEnds
+from ingest.app import create_app as create_ingest
+from penstock.auth import KeyRing, new_key
+from penstock.clickhouse import Tables
+from penstock.clock import SystemClock
+from penstock.errors import WriterFenced
+from penstock.eventlog import StoredRecord
+from penstock.eventlog.sqlite import SqliteLog
+from penstock.settings import Settings, Writer
+from penstock.telemetry import Metrics
+from query_api import create_app as create_query
+from schemas.control import Project, control_key, encode_subject
+from schemas.topics import Topic
+from tests.support.faults import Crash, FaultyTables
+from tests.support.fixtures import drop
+from tests.support.stored import PROJECT
+from tests.support.tables import open_test_tables
+
+_PARTITIONS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PausedWriter:
+    """A writer that has claimed the partitions and then stood still."""
+
+    pipeline: Pipeline
+    starts: dict[int, int]
+
+
+class InProcess:
+    """See the module. The caller closes it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._runner = asyncio.Runner()
+        self._tables = open_test_tables()
+        self._ring = KeyRing()
+        self._ring.is_complete = True
+        self._logs: list[SqliteLog] = []
+        self._owners = itertools.count()
+        self._open()
+        self._make_project()
+
+    def close(self) -> None:
+        """Ends everything, also what crashes left behind, and drops the tables."""
+        for log in self._logs:
+            self._runner.run(log.stop())
+        self._runner.run(self._reading.aclose())
+        self._runner.close()
+        drop(self._tables)
+
+    def _open(self) -> None:
+        self._log = SqliteLog(self._directory, partitions=_PARTITIONS)
+        self._runner.run(self._log.start())
+        self._logs.append(self._log)
+        ingest = create_ingest(
+            Settings(), log=self._log, authenticate=self._ring, clock=SystemClock(), metrics=Metrics(), checks={}
+        )
+        self._writing = _client(ingest)
+        self._show()
+
+    def _show(self) -> None:
+        """Lets reads answer from the tables that there are now."""
+        query = create_query(Settings(), tables=self._tables, authenticate=self._ring, metrics=Metrics(), checks={})
+        self._reading = _client(query)
+
+    def _make_project(self) -> None:
+        """Always the same, as partitions follow from it: what happened can be repeated."""
+        project = Project(PROJECT, "test", "2026-01-01T00:00:00.000Z", True)
+        key = new_key("secret", PROJECT, project.created_at)
+        for subject in (project, key.record):
+            self._ring.apply(control_key(subject), encode_subject(subject))
+        self._headers = {"Authorization": f"Bearer {key.text}"}
+
+    # --- requests
+
+    def post(self, path: str, body: Any, *, key: str | None = None) -> Any:
+        """The `data` of a write's 200."""
+        headers = self._headers | ({} if key is None else {"Idempotency-Key": key})
+        answer = self._runner.run(self._writing.post(path, json=body, headers=headers))
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """The body of a read's 200."""
+        answer = self._runner.run(self._reading.get(path, params=parameters, headers=self._headers))
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def listed(self, path: str = "/events", **parameters: Any) -> Iterator[dict[str, Any]]:
+        """All events, by following the cursor to its end."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self.get(path, cursor=cursor, **parameters)
+            yield from page["events"]
+            cursor = page["cursor"]
+
+    # --- the writer
+
+    def write(self, max_rows: int = 50_000) -> None:
+        """A new writer stores what is left."""
+        self.wake(self.pause(max_rows))
+
+    def crash(self, at: int, *, after: bool, max_rows: int = 50_000) -> None:
+        """A writer dies at its statement number `at`, before or after that had its effect, and all else with it."""
+        with suppress(Crash):
+            self.wake(self.pause(max_rows, FaultyTables(self._tables, at=at, after=after)))
+        self._open()
+
+    def pause(self, max_rows: int = 50_000, tables: Tables | None = None) -> PausedWriter:
+        """A writer that claims everything and stands still."""
+        pipeline = Pipeline(
+            Writer(max_rows=max_rows),
+            log=self._log,
+            tables=tables or self._tables,
+            clock=SystemClock(),
+            metrics=Metrics(),
+            owner=f"owner {next(self._owners)}",
+        )
+        return PausedWriter(pipeline, pipeline.claim(range(_PARTITIONS)))
+
+    def wake(self, paused: PausedWriter) -> None:
+        """It goes on where it stood. If another has taken over meanwhile, it stores nothing."""
+        with suppress(WriterFenced):
+            paused.pipeline.write(self._records(paused.starts), self._ends())
+
+    def _records(self, starts: dict[int, int]) -> list[StoredRecord]:
+        tail = self._log.tail(Topic.EVENTS, starts)
+        try:
+            return tail.poll(timeout_seconds=0, max_bytes=1 << 30)
+        finally:
+            tail.close()
+
+    def _ends(self) -> LogEnds:
+        tail = self._log.tail(Topic.EVENTS, dict.fromkeys(range(_PARTITIONS), 0))
+        try:
+            return LogEnds(tail.ends(), SystemClock().now_ms())
+        finally:
+            tail.close()
+
+    # --- the rest
+
+    def restart(self) -> None:
+        """A clean end and a new start."""
+        self._runner.run(self._logs.pop().stop())
+        self._open()
+
+    def make_tables_anew(self) -> None:
+        """New tables, from the log alone."""
+        old, self._tables = self._tables, open_test_tables()
+        self._show()
+        self.write()
+        drop(old)
+
+
+def _client(app: ASGIApp) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://penstock")
