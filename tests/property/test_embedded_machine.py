@@ -1,4 +1,4 @@
-"""Any order of writes, retries, crashes and restarts: every read shows each event once, as it was sent first."""
+"""Any order of writes, retries, deletions, crashes and restarts: every read shows each event once, as sent first."""
 
 import tempfile
 from collections import Counter
@@ -31,13 +31,21 @@ class Model:
     def __init__(self) -> None:
         self.events: dict[str, dict[str, Any]] = {}
         self.keys: dict[tuple[str, str], str] = {}
+        self.deleted: set[str] = set()
 
     def acknowledge(self, body: dict[str, Any], key: str | None, event_id: str) -> None:
         """The first event of a person and a key counts, with its own name and data."""
         known = event_id if key is None else self.keys.setdefault((body["email"].lower(), key), event_id)
         assert known == event_id
         assert (event_id in self.events) <= (key is not None)
-        self.events.setdefault(event_id, body)
+        if event_id not in self.deleted:
+            self.events.setdefault(event_id, body)
+
+    def delete(self, name: str) -> None:
+        """Events of the name are gone for good; what comes later counts anew, retries of them not at all."""
+        gone = {event_id for event_id, body in self.events.items() if body["event"] == name}
+        self.deleted |= gone
+        self.events = {event_id: body for event_id, body in self.events.items() if event_id not in gone}
 
     def rows(self) -> dict[str, tuple[str, str, int]]:
         """By id, what a row shows."""
@@ -87,6 +95,11 @@ class EmbeddedForm(RuleBasedStateMachine):
     def retry(self, body: dict[str, Any], data: st.DataObject) -> None:
         email, key = data.draw(st.sampled_from(sorted(self.model.keys)))
         self.track({**body, "email": email}, key)
+
+    @rule(name=st.sampled_from(NAMES))
+    def delete(self, name: str) -> None:
+        self.product.delete(name)
+        self.model.delete(name)
 
     # --- what happens to the writer and the log
 

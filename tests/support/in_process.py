@@ -7,11 +7,12 @@ process that really dies: that is the end-to-end tests' and the fault suite's.
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from starlette.types import ASGIApp
@@ -21,6 +22,7 @@ from consumers.sink import LogEnds
 from ingest.app import create_app as create_ingest
 from penstock.auth import KeyRing, new_key
 from penstock.clickhouse import Tables
+from penstock.clickhouse.generations import Generations, LiveTables
 from penstock.clock import SystemClock
 from penstock.errors import WriterFenced
 from penstock.eventlog import StoredRecord
@@ -29,11 +31,14 @@ from penstock.settings import Settings, Writer
 from penstock.telemetry import Metrics
 from query_api import create_app as create_query
 from schemas.control import Project, control_key, encode_subject
+from schemas.deletion import Deletion
+from schemas.position import Position
+from schemas.record import pack_deletion
 from schemas.topics import Topic
 from tests.support.faults import Crash, FaultyTables
 from tests.support.fixtures import drop
 from tests.support.stored import PROJECT
-from tests.support.tables import open_test_tables
+from tests.support.tables import fixed, open_test_tables
 
 _PARTITIONS = 2
 
@@ -80,7 +85,10 @@ class InProcess:
 
     def _show(self) -> None:
         """Lets reads answer from the tables that there are now."""
-        query = create_query(Settings(), tables=self._tables, authenticate=self._ring, metrics=Metrics(), checks={})
+        live = LiveTables(Generations(self._tables))
+        query = create_query(
+            Settings(), live=live, markers=self._log, authenticate=self._ring, metrics=Metrics(), checks={}
+        )
         self._reading = _client(query)
 
     def _make_project(self) -> None:
@@ -114,6 +122,11 @@ class InProcess:
             yield from page["events"]
             cursor = page["cursor"]
 
+    def delete(self, name: str) -> None:
+        """Deletes all events of a name that the log has: the marker alone, as writers here are called one by one."""
+        record = pack_deletion(Deletion(str(uuid4()), PROJECT, name), accepted_ms=SystemClock().now_ms())
+        self._runner.run(_awaited(self._log.mark, record))
+
     # --- the writer
 
     def write(self, max_rows: int = 50_000) -> None:
@@ -131,7 +144,7 @@ class InProcess:
         pipeline = Pipeline(
             Writer(max_rows=max_rows),
             log=self._log,
-            tables=tables or self._tables,
+            for_writing=fixed(tables or self._tables),
             clock=SystemClock(),
             metrics=Metrics(),
             owner=f"owner {next(self._owners)}",
@@ -170,6 +183,10 @@ class InProcess:
         self._show()
         self.write()
         drop(old)
+
+
+async def _awaited(mark: Callable[[bytes, int], "asyncio.Future[Position]"], record: bytes) -> Position:
+    return await mark(record, SystemClock().now_ms())
 
 
 def _client(app: ASGIApp) -> httpx.AsyncClient:
