@@ -24,6 +24,8 @@ from penstock.errors import StartError
 from penstock.eventlog.sqlite import SqliteLog
 from penstock.http import Shell, describe, install, operation_routes
 from penstock.opening import make_tables
+from penstock.operating import Workplace, answering
+from penstock.operations import OPERATIONS
 from penstock.projects import ControlFollower, NewProject, create_project
 from penstock.rate_limit import read_limit, write_limit
 from penstock.settings import Settings
@@ -80,7 +82,8 @@ class Embedded:
         writer.start()
         try:
             await asyncio.to_thread(self._first_project, log, ring, follower)
-            async with self._app(log, generations, ring, follower) as app:
+            workplace = Workplace(self._settings, log, generations)
+            async with answering(workplace, OPERATIONS), self._app(log, generations, ring, follower) as app:
                 yield app
         finally:
             await asyncio.to_thread(writer.stop)

@@ -138,9 +138,11 @@ class KafkaLog:
         self._closing = threading.Event()
         self._failure = "Kafka was not reached yet"
         self._publish_lock = threading.Lock()
+        self._is_for_commands = False
 
     def open(self) -> None:
         """For commands without an event loop: everything but `append` works after it."""
+        self._is_for_commands = True
 
     def close(self) -> None:
         """Undoes `open`."""
@@ -165,9 +167,21 @@ class KafkaLog:
     @property
     def partitions(self) -> int:
         """See `EventLog`."""
+        if not self._partitions and self._is_for_commands:
+            self._partitions = self._read_partitions()
         if not self._partitions:
             raise LogUnavailable(self._failure)
         return self._partitions
+
+    def _read_partitions(self) -> int:
+        self.check_topic(Topic.EVENTS)
+        with _translated("be reached"):
+            admin = KafkaAdminClient(**connection(self._settings), bootstrap_timeout_ms=5000, request_timeout_ms=5000)
+            try:
+                described = admin.describe_topics([topic_name(self._settings, Topic.EVENTS)])
+            finally:
+                admin.close()
+        return len(described[0]["partitions"])
 
     @property
     def pending_bytes(self) -> int:
