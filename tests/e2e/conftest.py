@@ -9,8 +9,11 @@ import pytest
 from tests.support.clickhouse_server import BridgeServer
 from tests.support.client import Client
 from tests.support.deployments import Deployment, Embedded, Project, ScaledOut
+from tests.support.fixtures import bridge, broker, needed, the_bridge, the_broker
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.services import ServiceUnavailable
+
+__all__ = ["bridge", "broker"]
 
 FORMS = ["embedded", "kafka"]
 
@@ -65,3 +68,24 @@ def client(deployment: Deployment, project: Project) -> Iterator[Client]:
     made = Client(deployment, project)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def scaled_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScaledOut]:
+    """A running product that a module's tests share, on services that they may break; see `mended`."""
+    directory = tmp_path_factory.mktemp("scaled-out")
+    settings = {"PENSTOCK_KAFKA__DELIVERY_TIMEOUT_SECONDS": "4"}
+    running = ScaledOut(directory, needed(the_broker), needed(the_bridge), settings)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def mended(scaled_out: ScaledOut, broker: KafkaBroker, bridge: BridgeServer) -> ScaledOut:
+    """The same, ready to be used: its services run, whatever the test before did to them."""
+    del broker, bridge
+    scaled_out.wait_ready()
+    return scaled_out

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,10 @@ class Deployment(ABC):
     ingest_urls: Sequence[str]
     query_url: str
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+        """`settings`: variables beyond those that the form needs."""
         self.directory = directory
+        self.settings = dict(settings or {})
 
     @abstractmethod
     def environment(self) -> dict[str, str]:
@@ -70,6 +72,11 @@ class Deployment(ABC):
     @abstractmethod
     def start(self) -> None:
         """Starts everything and waits until it is ready."""
+
+    def wait_ready(self) -> None:
+        """Waits until every process says that it can do its work."""
+        for process in self.processes().values():
+            wait_ready(f"http://{LOOPBACK}:{port_of(process)}", process)
 
     def stop(self) -> None:
         """Ends everything."""
@@ -136,6 +143,11 @@ def _wait_until(predicate: Any) -> None:
     wait_until(tolerant, 30, "the product to answer", poll_seconds=0.05)
 
 
+def port_of(process: Process) -> str:
+    """The port that a process was told to listen on."""
+    return process.args[process.args.index("--port") + 1]
+
+
 def wait_ready(url: str, process: Process) -> None:
     """Waits until the process says that it can do its work."""
 
@@ -153,22 +165,22 @@ class Embedded(Deployment):
 
     name = "embedded"
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
+    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(directory, settings)
         self.port = free_port()
         self.query_url = f"http://{LOOPBACK}:{self.port}"
         self.ingest_urls = [self.query_url]
         self._up = self.process("up", "up", "--port", str(self.port))
 
     def environment(self) -> dict[str, str]:
-        return {"PENSTOCK_DATA_DIR": str(self.directory / "data")}
+        return {"PENSTOCK_DATA_DIR": str(self.directory / "data"), **self.settings}
 
     def processes(self) -> dict[str, Process]:
         return {"up": self._up}
 
     def start(self) -> None:
         self._up.start()
-        wait_ready(self.query_url, self._up)
+        self.wait_ready()
 
 
 class ScaledOut(Deployment):
@@ -176,8 +188,10 @@ class ScaledOut(Deployment):
 
     name = "kafka"
 
-    def __init__(self, directory: Path, broker: KafkaBroker, bridge: BridgeServer) -> None:
-        super().__init__(directory)
+    def __init__(
+        self, directory: Path, broker: KafkaBroker, bridge: BridgeServer, settings: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(directory, settings)
         self._broker = broker
         self._bridge = bridge
         self._suffix = uuid4().hex[:8]
@@ -198,6 +212,7 @@ class ScaledOut(Deployment):
             "PENSTOCK_KAFKA__GROUP": f"e2e-{self._suffix}",
             "PENSTOCK_CLICKHOUSE__URL": self._bridge.url,
             "PENSTOCK_CLICKHOUSE__DATABASE": f"e2e_{self._suffix}",
+            **self.settings,
         }
 
     def processes(self) -> dict[str, Process]:
@@ -208,5 +223,4 @@ class ScaledOut(Deployment):
         assert done.returncode == 0, done.stderr
         for process in self._processes.values():
             process.start()
-        for process, port in zip(self._processes.values(), self._ports, strict=True):
-            wait_ready(f"http://{LOOPBACK}:{port}", process)
+        self.wait_ready()
