@@ -70,11 +70,14 @@ def client(deployment: Deployment, project: Project) -> Iterator[Client]:
     made.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def scaled_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScaledOut]:
-    """A running product that a module's tests share, on services that they may break; see `mended`."""
+    """A running product that tests share, on services that they may break; see `mended`."""
     directory = tmp_path_factory.mktemp("scaled-out")
-    settings = {"PENSTOCK_KAFKA__DELIVERY_TIMEOUT_SECONDS": "4"}
+    settings = {
+        "PENSTOCK_KAFKA__DELIVERY_TIMEOUT_SECONDS": "4",
+        "PENSTOCK_CLICKHOUSE__QUERY_TIMEOUT_SECONDS": "2",
+    }
     running = ScaledOut(directory, needed(the_broker), needed(the_bridge), settings)
     try:
         running.start()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import httpx
@@ -10,14 +11,17 @@ import pytest
 from tests.support.clickhouse_faults import Fault
 from tests.support.clickhouse_server import BridgeServer
 from tests.support.client import Client
-from tests.support.deployments import ScaledOut
+from tests.support.deployments import ScaledOut, wait_ready
 from tests.support.load import Load, expect_exactly
-from tests.support.services import wait_until
+from tests.support.services import free_port, wait_until
 
 pytestmark = pytest.mark.services
 
 AWAY_SECONDS = 12
 """Longer than a consumer's session: the group would change if waiting looked like death."""
+
+QUERY_TIMEOUT_SECONDS = 2
+"""Of the shared deployment."""
 
 READS = ["/events", "/events/names", "/events/stats", f"/events/contact/{uuid4()}"]
 INSERTS = "INSERT INTO"
@@ -66,7 +70,7 @@ def test_a_slow_clickhouse_makes_the_view_older_and_nothing_else(mended: ScaledO
     client = Client(mended, project)
     slow = Fault(INSERTS, times=None, delay_seconds=0.6)
     with bridge.faulty(slow) as hits, Load(mended, project, threads=2, pause_seconds=0.01) as load:
-        wait_until(lambda: hits()[0] >= 20, 30, "some slow inserts")
+        wait_until(lambda: hits()[0] >= 10, 30, "some slow inserts")
         load.wait_for_more()
         assert client.read("/events/names") == {"eventNames": ["load"]}
         assert int(client.get("/events").headers["X-Data-Age-Ms"]) > 0
@@ -108,8 +112,8 @@ def test_an_insert_that_fails_is_repeated_until_every_table_has_it_once(
 
 
 def expect_count(client: Client, name: str, count: int) -> None:
-    """So many in the counts, in the list, and in the contact's list."""
-    wait_until(lambda: client.counts().get(name, 0) >= count, 20, f"{count} events of {name!r}", poll_seconds=0.05)
+    """So many in the counts, in the list, and in the contacts' lists, once the writer is done with the last write."""
+    wait_until(lambda: client.get("/events", after=client.position).is_success, 20, "the last write to be visible")
     rows = list(client.all_events(eventName=name))
     ids = {row["id"] for row in rows}
     assert (client.counts()[name], len(rows), len(ids)) == (count, count, count)
@@ -149,3 +153,35 @@ def test_while_no_insert_succeeds_reads_answer_from_what_is_there_and_tell_its_a
         client.track({"event": "during", "email": "ada@example.com"})
     expect_count(client, "during", 21)
     wait_until(lambda: client.get("/events").headers["X-Data-Age-Ms"] == "0", 15, "the view to be new")
+
+
+def test_a_clickhouse_that_hangs_costs_a_read_its_time_out(mended: ScaledOut, bridge: BridgeServer) -> None:
+    project = mended.create_project()
+    bridge.pause()
+    try:
+        started = time.monotonic()
+        answer = httpx.get(f"{mended.query_url}/events", headers=project.reading, timeout=30)
+        assert says_when_to_retry(answer)
+        assert time.monotonic() - started < QUERY_TIMEOUT_SECONDS + 3
+    finally:
+        bridge.resume()
+    assert httpx.get(f"{mended.query_url}/events", headers=project.reading).status_code == 200
+
+
+def test_sigterm_ends_reads_that_hang(mended: ScaledOut, bridge: BridgeServer) -> None:
+    """Longer than they may take: nobody can end a call that hangs, so the process ends without them."""
+    project = mended.create_project()
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    patient = mended.process("patient", "query", "--port", str(port), PENSTOCK_CLICKHOUSE__QUERY_TIMEOUT_SECONDS="30")
+    with patient, ThreadPoolExecutor(8) as pool:
+        wait_ready(url, patient)
+        bridge.pause()
+        try:
+            reads = [pool.submit(httpx.get, f"{url}/events", headers=project.reading, timeout=30) for _ in range(8)]
+            time.sleep(1)
+            assert not any(read.done() for read in reads)
+            assert patient.terminate(10) == 0, patient.log_tail()
+            assert all(says_when_to_retry(read.result()) for read in reads)
+        finally:
+            bridge.resume()

@@ -116,12 +116,12 @@ class Deployment(ABC):
             _wait_until(lambda url=url: httpx.post(f"{url}/v1/track", headers=headers, json={}).status_code == 422)
         _wait_until(lambda: httpx.get(f"{self.query_url}/events/names", headers=headers).status_code == 200)
 
-    def process(self, name: str, *arguments: str) -> Process:
-        """A process of `penstock`, not started."""
+    def process(self, name: str, *arguments: str, **settings: str) -> Process:
+        """A process of `penstock`, not started; `settings` are its own."""
         return Process(
             [*PENSTOCK, *arguments],
             log_file=self.directory / f"{name}.log",
-            env=_only(clean_environment(self.environment())),
+            env=_only(clean_environment({**self.environment(), **settings})),
         )
 
 
