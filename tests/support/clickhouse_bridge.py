@@ -489,7 +489,6 @@ def _refusal(refused: StatementError, query_id: str) -> Response:
 
 def answer_with_fault(engine: Engine, request: Request, fault: Fault) -> Response | None:
     """The same, with a fault; None for no answer at all."""
-    time.sleep(fault.delay_seconds)
     if not fault.fails:
         return answer(engine, request)
     if fault.effect == "all":
@@ -602,6 +601,7 @@ class Handler(socketserver.StreamRequestHandler):
         fault = faults.hit(_text(with_form(request))) if faults.armed else None
         if fault is None:
             return answer(self.server.engine, request)
+        faults.wait(fault.delay_seconds)
         return answer_with_fault(self.server.engine, request, fault)
 
     def _order(self, request: Request) -> Response:

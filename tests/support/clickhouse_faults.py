@@ -22,7 +22,7 @@ class Fault:
         statement: Hits every statement whose text contains this.
         skip: So many of them pass first.
         times: So many are hit then; None for all.
-        delay_seconds: What is hit waits so long before anything else.
+        delay_seconds: What is hit waits so long before anything else, or until the faults are taken back.
         code: ClickHouse's error number in the answer; None for no error.
         drop: The connection is closed without an answer.
         effect: What a statement does before its failure is told: nothing; all; or what a server that dies within an
@@ -50,12 +50,19 @@ class Faults:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._met: list[int] = []
+        self._taken_back = threading.Event()
 
     def set(self, ordered: bytes) -> None:
         """Put those of a request's body into force instead of all others."""
         with self._lock:
             self._faults = [Fault(**one) for one in json.loads(ordered)]
             self._met = [0] * len(self._faults)
+            self._taken_back.set()
+            self._taken_back = threading.Event()
+
+    def wait(self, seconds: float) -> None:
+        """A fault's delay."""
+        self._taken_back.wait(seconds)
 
     def report(self) -> bytes:
         """How many statements each fault hit."""
