@@ -18,6 +18,7 @@ import httpx
 
 from tests.support.clickhouse_server import BridgeServer
 from tests.support.kafka_broker import KafkaBroker
+from tests.support.kafka_cluster import KafkaCluster
 from tests.support.services import LOOPBACK, Process, free_port
 
 PENSTOCK = [sys.executable, "-m", "penstock"]
@@ -189,7 +190,11 @@ class ScaledOut(Deployment):
     name = "kafka"
 
     def __init__(
-        self, directory: Path, broker: KafkaBroker, bridge: BridgeServer, settings: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        broker: KafkaBroker | KafkaCluster,
+        bridge: BridgeServer,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(directory, settings)
         self._broker = broker
