@@ -5,10 +5,9 @@ Each is the broker of ``kafka_broker`` and a controller as well. They take about
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.support.kafka_broker import KafkaBroker, new_cluster_id
 from tests.support.services import wait_until
@@ -38,7 +37,7 @@ class KafkaCluster:
 
     def leader(self, topic: str, partition: int) -> KafkaBroker:
         """The node that leads the partition."""
-        return self.nodes[self._describe(topic)[partition]["leader_id"] - 1]
+        return self.nodes[int(self._describe(topic)[partition]["leader_id"]) - 1]
 
     def wait_until_in_sync(self, topic: str, seconds: float) -> None:
         """Until every node has everything of the topic."""
@@ -48,7 +47,8 @@ class KafkaCluster:
 
         wait_until(in_sync, seconds, f"all replicas of {topic}", poll_seconds=0.2)
 
-    def _describe(self, topic: str) -> Sequence[dict[str, int | list[int]]]:
+    def _describe(self, topic: str) -> list[dict[str, Any]]:
+        """What the brokers say of its partitions, in order."""
         from kafka.admin import KafkaAdminClient  # warns while it is imported, which only tests that ask shall see
 
         servers = [node.bootstrap_servers for node in self.nodes if node.running]
