@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import httpx
@@ -11,13 +10,13 @@ import pytest
 from tests.support.clickhouse_faults import Fault
 from tests.support.clickhouse_server import BridgeServer
 from tests.support.client import Client
-from tests.support.deployments import ScaledOut, wait_ready
+from tests.support.deployments import ScaledOut
 from tests.support.load import Load, expect_exactly
-from tests.support.services import free_port, wait_until
+from tests.support.services import wait_until
 
 pytestmark = pytest.mark.services
 
-AWAY_SECONDS = 12
+AWAY_SECONDS = 11
 """Longer than a consumer's session: the group would change if waiting looked like death."""
 
 QUERY_TIMEOUT_SECONDS = 2
@@ -68,7 +67,7 @@ def test_events_are_taken_in_while_clickhouse_is_away_and_are_all_there_once_it_
 def test_a_slow_clickhouse_makes_the_view_older_and_nothing_else(mended: ScaledOut, bridge: BridgeServer) -> None:
     project = mended.create_project()
     client = Client(mended, project)
-    slow = Fault(INSERTS, times=None, delay_seconds=0.6)
+    slow = Fault(INSERTS, times=None, delay_seconds=0.4)
     with bridge.faulty(slow) as hits, Load(mended, project, threads=2, pause_seconds=0.01) as load:
         wait_until(lambda: hits()[0] >= 10, 30, "some slow inserts")
         load.wait_for_more()
@@ -166,22 +165,3 @@ def test_a_clickhouse_that_hangs_costs_a_read_its_time_out(mended: ScaledOut, br
     finally:
         bridge.resume()
     assert httpx.get(f"{mended.query_url}/events", headers=project.reading).status_code == 200
-
-
-def test_sigterm_ends_reads_that_hang(mended: ScaledOut, bridge: BridgeServer) -> None:
-    """Longer than they may take: nobody can end a call that hangs, so the process ends without them."""
-    project = mended.create_project()
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    patient = mended.process("patient", "query", "--port", str(port), PENSTOCK_CLICKHOUSE__QUERY_TIMEOUT_SECONDS="30")
-    with patient, ThreadPoolExecutor(8) as pool:
-        wait_ready(url, patient)
-        bridge.pause()
-        try:
-            reads = [pool.submit(httpx.get, f"{url}/events", headers=project.reading, timeout=30) for _ in range(8)]
-            time.sleep(1)
-            assert not any(read.done() for read in reads)
-            assert patient.terminate(10) == 0, patient.log_tail()
-            assert all(says_when_to_retry(read.result()) for read in reads)
-        finally:
-            bridge.resume()

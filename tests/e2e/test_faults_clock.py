@@ -10,7 +10,6 @@ import pytest
 from tests.support.client import Client
 from tests.support.clocks import SetClock
 from tests.support.deployments import Deployment, Embedded, ScaledOut
-from tests.support.fixtures import needed, the_bridge, the_broker
 from tests.support.load import Load, expect_exactly
 from tests.support.services import wait_until
 
@@ -22,18 +21,8 @@ OLD_MS = 15_000
 
 
 @pytest.fixture
-def clock(tmp_path: Path) -> SetClock:
-    return SetClock(tmp_path)
-
-
-@pytest.fixture(params=["embedded", "kafka"])
-def clocked(request: pytest.FixtureRequest, clock: SetClock, tmp_path: Path) -> Iterator[Deployment]:
-    """A product all of whose processes have the clock."""
-    running: Deployment
-    if request.param == "embedded":
-        running = Embedded(tmp_path, clock.environment)
-    else:
-        running = ScaledOut(tmp_path, needed(the_broker), needed(the_bridge), clock.environment)
+def embedded(clock: SetClock, tmp_path: Path) -> Iterator[Embedded]:
+    running = Embedded(tmp_path, clock.environment)
     try:
         running.start()
         yield running
@@ -46,12 +35,20 @@ def age_ms(client: Client) -> int:
 
 
 def test_a_clock_that_is_set_back_and_forth_loses_nothing_and_leaves_the_age_true(
-    clocked: Deployment, clock: SetClock
+    embedded: Embedded, clock: SetClock
 ) -> None:
-    project = clocked.create_project()
-    client = Client(clocked, project)
-    with Load(clocked, project, threads=2, pause_seconds=0.02) as load:
-        for off in (0, -HOUR_SECONDS, HOUR_SECONDS, -24 * HOUR_SECONDS, 0):
+    set_back_and_forth(embedded, clock)
+
+
+def test_of_all_processes_of_the_scaled_out_form_too(mended: ScaledOut, clock: SetClock) -> None:
+    set_back_and_forth(mended, clock)
+
+
+def set_back_and_forth(product: Deployment, clock: SetClock) -> None:
+    project = product.create_project()
+    client = Client(product, project)
+    with Load(product, project, threads=2, pause_seconds=0.02) as load:
+        for off in (0, -HOUR_SECONDS, 24 * HOUR_SECONDS, 0):
             clock.set_off(off)
             load.wait_for_more(30)
             time.sleep(1.2)  # a heartbeat of the writer: until then its last word is from another time
@@ -60,7 +57,7 @@ def test_a_clock_that_is_set_back_and_forth_loses_nothing_and_leaves_the_age_tru
             load.acknowledged.add(answer["event"])
             assert client.read("/events/stats", after=client.position)
     assert load.statuses() == {200}
-    expect_exactly(load, clocked, project)
+    expect_exactly(load, product, project)
     wait_until(lambda: age_ms(client) == 0, 10, "the view to be new", poll_seconds=0.1)
     received = [datetime.fromisoformat(row["createdAt"]) for row in client.all_events()]
     assert received == sorted(received, reverse=True)

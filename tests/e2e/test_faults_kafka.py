@@ -3,16 +3,14 @@
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import httpx
 import pytest
 
-from tests.support.deployments import ScaledOut, wait_ready
+from tests.support.deployments import ScaledOut
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.load import Answer, Load, expect_exactly
-from tests.support.services import free_port, wait_until
+from tests.support.services import wait_until
 
 pytestmark = pytest.mark.services
 
@@ -93,31 +91,3 @@ def test_a_slow_kafka_delays_writes_and_refuses_none(mended: ScaledOut, broker: 
     assert load.statuses() == {200}
     assert max(answer.seconds for answer in load.answers) > 0.5
     expect_exactly(load, mended, project)
-
-
-def test_sigterm_ends_writes_that_hang(mended: ScaledOut, broker: KafkaBroker) -> None:
-    """They may hang for longer than the process may take to end, and are not acknowledged."""
-    project = mended.create_project()
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    patient = mended.process("patient", "ingest", "--port", str(port), PENSTOCK_KAFKA__DELIVERY_TIMEOUT_SECONDS="30")
-
-    def write() -> int:
-        event = {"event": "hangs", "email": "ada@example.com"}
-        try:
-            return httpx.post(f"{url}/v1/track", headers=project.tracking, json=event, timeout=40).status_code
-        except httpx.HTTPError:
-            return 0
-
-    with patient, ThreadPoolExecutor(20) as pool:
-        wait_ready(url, patient)
-        wait_until(lambda: write() == 200, 10, "a first write")
-        broker.pause()
-        try:
-            writes = [pool.submit(write) for _ in range(20)]
-            time.sleep(0.5)
-            assert not any(one.done() for one in writes)
-            assert patient.terminate(10) == 0, patient.log_tail()
-            assert {one.result() for one in writes} == {503}
-        finally:
-            broker.resume()

@@ -16,10 +16,10 @@ from tests.support.services import Process, wait_until
 
 pytestmark = pytest.mark.services
 
-CLIENTS = 200
+CLIENTS = 160
 BATCH_EVENTS = 1000
 BODY = json.dumps([{"event": "flood", "email": "ada@example.com", "data": "x" * 4800}] * BATCH_EVENTS).encode()
-"""Nearly the 5 MiB that a batch may have; all clients together have a gigabyte under way."""
+"""Nearly the 5 MiB that a batch may have; all clients together have 780 MB under way."""
 
 MORE_BYTES = 450 << 20
 """What it may take more than at rest: what waits for the log and what arrives have 64 MiB each, and are held as text, as
@@ -72,11 +72,11 @@ def test_a_flood_while_the_log_is_slow_is_refused_and_does_not_fill_the_memory(p
     process = product.processes()["up"]
     at_rest = peak_bytes(process)
     with commits_blocked(product.directory / "data"), flood(product, project) as answers:
-        wait_until(lambda: len(answers) > 2 * CLIENTS, 60, "answers")
+        wait_until(lambda: len(answers) > 1.2 * CLIENTS, 60, "answers")
     assert peak_bytes(process) - at_rest < MORE_BYTES
     statuses = [answer.status_code for answer in answers]
     assert set(statuses) <= {200, 503}
-    assert statuses.count(503) > CLIENTS
+    assert statuses.count(503) > CLIENTS / 2
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers if answer.status_code == 503)
 
     client.track({"event": "after", "email": "ada@example.com"})
