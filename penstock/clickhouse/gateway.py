@@ -84,6 +84,8 @@ def translated() -> Iterator[None]:
         raise TablesRefused(f"ClickHouse refused a statement: {error}", number) from error
     except ClickHouseError as error:
         raise TablesUnavailable(f"ClickHouse does not answer: {type(error).__name__}") from error
+    except OSError as error:  # what chDB inserts goes through a temporary file, for which there may be no room
+        raise TablesUnavailable(f"ClickHouse cannot be given the rows: {error.strerror}") from error
 
 
 class ClientTables:

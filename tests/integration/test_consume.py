@@ -352,3 +352,23 @@ def test_a_poison_record_is_set_aside_and_can_be_looked_at(group: Group) -> None
     finally:
         log.close()
     stops_cleanly(consumer)
+
+
+def test_where_nearly_all_records_are_poison_the_process_ends_rather_than_set_all_aside(group: Group) -> None:
+    from kafka import KafkaProducer
+
+    from penstock.commands.dead_letters import _letters
+
+    producer = KafkaProducer(bootstrap_servers=group.kafka.bootstrap_servers)
+    topic = f"{group.kafka.topic_prefix}.events"
+    for _ in range(60):
+        producer.send(topic, value=b"nonsense", partition=1).get(10)
+    producer.close()
+    consumer = group.consumer()
+    assert consumer.wait(30) != 0
+    assert "penstock dead-letters list" in consumer.log_tail()
+    log = KafkaLog(group.kafka)
+    try:
+        assert 0 < len(_letters(log)) <= 60
+    finally:
+        log.close()

@@ -657,6 +657,18 @@ def test_the_progress_says_what_is_stored_and_whether_anything_is_left(world: Wo
     assert all(one.caught_up for one in read_progress(world.tables).values())
 
 
+def test_where_the_clock_is_set_back_what_lags_is_not_said_to_be_complete_until_the_old_time_comes(
+    world: World,
+) -> None:
+    world.grow()
+    sink = Sink(fixed(world.tables), "x")
+    sink.claim([0], 5)
+    sink.heartbeat(LogEnds({0: 0}, 9_000_000), 9_000_000)  # caught up
+    for now_ms in (1_000_000, 1_005_000):  # set back, and something is left
+        sink.heartbeat(LogEnds({0: 4}, now_ms), now_ms)
+    assert [one.complete_ms for one in read_progress(world.tables).values()] == [1_000_000]
+
+
 @pytest.mark.services
 def test_the_loop_waits_while_the_tables_are_away_and_catches_up(bridge: BridgeServer, tmp_path: Path) -> None:
     import asyncio
