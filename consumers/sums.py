@@ -2,8 +2,8 @@
 
 An event adds its id (a 128-bit number) times twice its record's offset plus one, and its id times its index; all modulo
 2^128. The factor of the offset is odd, so one event that is missing, double, foreign or at another place always makes a
-difference. Several faults that cancel each other out in one range would need ids that fit by chance, of which 62 bits or
-more are random; and the number of events has to fit as well.
+difference. Several faults that cancel each other out in one range would need ids that fit by chance: 62 bits or more of
+an id are random, and the number of events has to fit as well.
 """
 
 from collections import Counter
