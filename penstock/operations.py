@@ -3,7 +3,10 @@
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
+
 from consumers.rebuild import Rebuild
+from consumers.verification import verify
 from penstock.clock import SystemClock
 from penstock.operating import Arguments, Operations, Report, Workplace
 
@@ -19,4 +22,9 @@ def _rebuild(workplace: Workplace, arguments: Arguments, report: Report) -> dict
     return asdict(rebuild.run(arguments.get("only")))
 
 
-OPERATIONS: Operations = {"rebuild": _rebuild}
+def _verify(workplace: Workplace, _: Arguments, report: Report) -> dict[str, Any]:
+    found = verify(workplace.log, workplace.generations.live(), report)
+    return dict(msgspec.to_builtins(found))
+
+
+OPERATIONS: Operations = {"rebuild": _rebuild, "verify": _verify}

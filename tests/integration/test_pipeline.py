@@ -56,7 +56,7 @@ class World:
 
     def __init__(self, tables: Tables, directory: Path, partitions: int = 2) -> None:
         self.tables = tables
-        self.log = SqliteLog(directory)
+        self.log = SqliteLog(directory, partitions=partitions)
         self.log.open()
         self.records: dict[int, list[StoredRecord]] = {number: [] for number in range(partitions)}
         self.first_copies: dict[int, set[str]] = {number: set() for number in range(partitions)}
