@@ -2,13 +2,11 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from penstock.settings import CONFIG_VARIABLE, PREFIX, Settings, load
 from penstock.telemetry import configure_logging
@@ -36,17 +34,6 @@ def settings_of(config: Path | None, data_dir: Path | None) -> Settings:
     settings = load()
     configure_logging(settings.log.model_copy(update={"level": "warning"}))  # a server says more, by its own settings
     return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir})
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Shows how far long work is: one line that changes, on a terminal; nothing elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    with console.status("starting") as status:
-        yield status.update
 
 
 def show(result: Mapping[str, Any], as_json: bool, text: str) -> None:

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from penstock.commands.options import AsJson, ConfigFile, DataDir, progress, settings_of, show
+from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show
+from penstock.commands.watching import watching
 from penstock.operating import operate
-from penstock.operations import OPERATIONS
 
 
 def rebuild_command(
@@ -16,8 +16,10 @@ def rebuild_command(
     as_json: AsJson = False,
 ) -> None:
     """Make the tables anew from the log, compare them with the live ones, put them in their place. Reads go on."""
+    from penstock.operations import OPERATIONS
+
     settings = settings_of(config, data_dir)
-    with progress() as report:
+    with watching() as report:
         result = operate(settings, OPERATIONS, "rebuild", {"only": only}, report)
     show(result, as_json, _text(result))
 

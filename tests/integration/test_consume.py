@@ -357,7 +357,7 @@ def test_a_poison_record_is_set_aside_and_can_be_looked_at(group: Group) -> None
 def test_where_nearly_all_records_are_poison_the_process_ends_rather_than_set_all_aside(group: Group) -> None:
     from kafka import KafkaProducer
 
-    from penstock.commands.dead_letters import _letters
+    from consumers.letters import read_letters
 
     producer = KafkaProducer(bootstrap_servers=group.kafka.bootstrap_servers)
     topic = f"{group.kafka.topic_prefix}.events"
@@ -369,6 +369,6 @@ def test_where_nearly_all_records_are_poison_the_process_ends_rather_than_set_al
     assert "penstock dead-letters list" in consumer.log_tail()
     log = KafkaLog(group.kafka)
     try:
-        assert 0 < len(_letters(log)) <= 60
+        assert 0 < len(read_letters(log)) <= 60
     finally:
         log.close()

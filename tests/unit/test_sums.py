@@ -68,7 +68,8 @@ def test_a_range_is_at_least_one_record() -> None:
 def test_rows_are_missing_double_orphaned_or_forgiven() -> None:
     from collections import Counter
 
-    a, b, c, d, e = places = [Place((number, 0, str(number))) for number in range(5)]
+    places: list[Place] = [(number, 0, str(number)) for number in range(5)]
+    a, b, c, d, e = places
     rows = Counter({a: 1, b: 3, e: 2})
     assert compare(places[:4], [d, a], rows) == Compared(missing=[c], double=[b, b], orphaned=[e, e], gone=1)
 
