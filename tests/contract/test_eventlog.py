@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -578,7 +579,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_sqlite_full_disk_refuses_keeps_its_data_and_recovers(small_disk: Path) -> None:
     async def scenario() -> None:
-        async with running(SqliteLog(small_disk, partitions=PARTITIONS)) as log:
+        async with running(SqliteLog(small_disk, partitions=PARTITIONS, kept_free_bytes=0)) as log:
             ballast = small_disk / "ballast"
             ballast.write_bytes(b"x" * 900_000)
             stored = await append_until_refused(log)
@@ -590,6 +591,18 @@ def test_sqlite_full_disk_refuses_keeps_its_data_and_recovers(small_disk: Path) 
             await eventually_appends(log)
             log.publish(Topic.CONTROL, "k", b"v")
             assert len(all_ids(log)) == len(stored) + 1
+
+    run(scenario())
+
+
+def test_sqlite_leaves_some_of_the_disk_to_the_tables(small_disk: Path) -> None:
+    async def scenario() -> None:
+        async with running(SqliteLog(small_disk, partitions=PARTITIONS, kept_free_bytes=1 << 20)) as log:
+            stored = await append_until_refused(log)
+            assert stored
+            assert shutil.disk_usage(small_disk).free > 900_000
+            with pytest.raises(LogUnavailable, match="disk"):
+                await asyncio.to_thread(log.check)
 
     run(scenario())
 

@@ -19,8 +19,12 @@ class SmallDisk:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def fill(self) -> None:
-        """Takes all the room that is left."""
+    def fill(self, leave_bytes: int = 0) -> None:
+        """Takes all the room that there is but for so much."""
+        if leave_bytes:
+            with (self.directory / _BALLAST).open("ab") as ballast:
+                ballast.write(bytes(max(0, self.free_bytes() - leave_bytes)))
+            return
         with (self.directory / _BALLAST).open("ab", buffering=0) as ballast, suppress(OSError):
             while True:
                 ballast.write(bytes(1 << 16))
