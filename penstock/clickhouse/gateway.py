@@ -60,8 +60,8 @@ _INSERT_SETTINGS = {
     "input_format_parallel_parsing": 0,  # one block, whatever the size: a token covers exactly one
     "max_insert_block_size": 2_000_000,
     "max_partitions_per_insert_block": 0,
-    # chDB (4.4) takes a write that failed for one that succeeded: files stay empty, and tokens are forgotten. So that it
-    # does not come to that, an insert begins only where there is room for several.
+    # chDB (4.4) takes a write that failed for one that succeeded: files stay empty, and tokens are forgotten. So an
+    # insert begins only where there is room for several.
     "min_free_disk_bytes_to_perform_insert": 64 << 20,
     "optimize_on_insert": 0,
 }
