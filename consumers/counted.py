@@ -7,7 +7,7 @@ it differs by the same each time, or if no batch was under way meanwhile.
 
 # ruff: noqa: S608 - what callers choose are parameters; only names and numbers of ours stand in the text
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from penstock.clickhouse import Tables
@@ -98,6 +98,28 @@ FROM {EVENT_COUNTS} WHERE unit_seconds = {_DAY_SECONDS} GROUP BY day ORDER BY da
 
 
 @dataclass(frozen=True, slots=True)
+class Differences:
+    """Counters that are off.
+
+    Attributes:
+        by: how many events each counts too much; negative for too few.
+        under_way: by partition, the batch that was under way the whole time: of a slow writer, or one that was killed.
+            It may be in the one table and not in the other.
+    """
+
+    by: Mapping[CountGroup, int]
+    under_way: Mapping[int, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """How far a partition is, and which batch is under way."""
+
+    stored_through: int
+    pending: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Bucket:
     """A day of a unit and partition; of all time there is the day 0 only."""
 
@@ -122,10 +144,10 @@ class Counters:
         """
         return {(unit, partition): events for unit, partition, events in _integers(self._tables.select(_COUNTED))}
 
-    def differences(self) -> dict[CountGroup, int]:
-        """By how many events each counter is off, where it is; raises as `counted` does."""
-        buckets = list(self._differing())
-        found = self._look(buckets)
+    def differences(self) -> Differences:
+        """Which counters are off; raises as `counted` does."""
+        first = before = self._written()
+        found = self._look(list(self._differing()))
         for look in range(_LOOKS):
             if not found:
                 break
@@ -137,7 +159,8 @@ class Counters:
             found = {group: off for group, off in again.items() if found.get(group) == off}
             if self._is_quiet(before):
                 break
-        return found
+        stuck = {number: one.pending for number, one in before.items() if one.pending and one == first.get(number)}
+        return Differences(found, stuck)
 
     def _differing(self) -> Iterator[_Bucket]:
         for first, last in self._spans():
@@ -169,14 +192,13 @@ class Counters:
                 found[group] = int(str(off))
         return found
 
-    def _written(self) -> dict[int, tuple[int, bool]]:
-        """How far each partition is, and whether a batch is under way."""
+    def _written(self) -> dict[int, _Written]:
         progress = read_progress(self._tables)
-        return {partition: (one.stored_through, one.pending is not None) for partition, one in progress.items()}
+        return {partition: _Written(one.stored_through, one.pending) for partition, one in progress.items()}
 
-    def _is_quiet(self, before: dict[int, tuple[int, bool]]) -> bool:
+    def _is_quiet(self, before: dict[int, _Written]) -> bool:
         """Whether no batch was under way since: a writer states each before it inserts it."""
-        return not any(pending for _, pending in before.values()) and self._written() == before
+        return not any(one.pending for one in before.values()) and self._written() == before
 
 
 def _values(units: Iterable[int], first: int, last: int) -> dict[str, Parameter]:

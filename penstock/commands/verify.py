@@ -40,7 +40,7 @@ def _show(found: Mapping[str, Any]) -> None:
         typer.echo(f"Log, tables and counters agree. {seconds}")
     else:
         counts = ", ".join(f"{found[fault]:,} {fault}" for fault in _FAULTS)
-        typer.echo(f"They do not agree: {counts}. 'penstock rebuild' makes the tables anew from the log. {seconds}")
+        typer.echo(f"They do not agree: {counts}. The tables can be made anew from the log. {seconds}")
 
 
 def _log_rows(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

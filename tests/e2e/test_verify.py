@@ -1,13 +1,17 @@
 """`penstock verify` beside the running product, and without it."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.clickhouse_server import BridgeServer
 from tests.support.client import Client
 from tests.support.deployments import Deployment, Embedded, ScaledOut
 from tests.support.fixtures import server_tables
+from tests.support.kafka_broker import KafkaBroker
 
 pytestmark = pytest.mark.services
 
@@ -59,9 +63,6 @@ def test_it_agrees_without_a_running_penstock(tmp_path: Path) -> None:
 
 def _damage_embedded(directory: Path) -> None:
     """In a process of its own: chDB takes one directory a process."""
-    import subprocess
-    import sys
-
     code = (
         "import sys, pathlib; from penstock.clickhouse.chdb import open_embedded; "
         "from penstock.settings import ClickHouse; "
@@ -71,21 +72,29 @@ def _damage_embedded(directory: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(directory)], check=True, timeout=60)
 
 
-def test_it_finds_what_is_wrong_beside_the_running_product(own_deployment: Deployment) -> None:
-    """(Only where the tables can be reached past the product.)"""
-    if not isinstance(own_deployment, ScaledOut):
-        pytest.skip("the embedded tables belong to the running process")
-    client = Client(own_deployment, own_deployment.create_project())
-    fill(client)
-    client.close()
-    environment = own_deployment.environment()
-    tables = server_tables(environment["PENSTOCK_CLICKHOUSE__URL"], environment["PENSTOCK_CLICKHOUSE__DATABASE"])
-    tables.execute("DELETE FROM events WHERE id = (SELECT min(id) FROM events)")
-    tables.close()
-    done = own_deployment.cli("verify", "--json")
+def test_it_finds_what_is_wrong_beside_the_running_product(
+    tmp_path: Path, kafka_services: tuple[KafkaBroker, BridgeServer]
+) -> None:
+    """(Of the embedded form the tables belong to the running process: nobody else can do them harm.)"""
+    deployment = ScaledOut(tmp_path, *kafka_services)
+    deployment.start()
+    try:
+        client = Client(deployment, deployment.create_project())
+        fill(client)
+        client.close()
+        _damage(deployment.environment())
+        done = deployment.cli("verify", "--json")
+    finally:
+        deployment.stop()
     assert done.returncode == 1
     assert '"missing": 1, "double": 0, "orphaned": 0, "examples"' in done.stdout
     assert done.stderr == ""
+
+
+def _damage(environment: dict[str, str]) -> None:
+    tables = server_tables(environment["PENSTOCK_CLICKHOUSE__URL"], environment["PENSTOCK_CLICKHOUSE__DATABASE"])
+    tables.execute("DELETE FROM events WHERE id = (SELECT min(id) FROM events)")
+    tables.close()
 
 
 def test_it_says_where_nothing_is(tmp_path: Path) -> None:
