@@ -67,11 +67,6 @@ def test_a_range_is_at_least_one_record() -> None:
 
 
 def test_rows_are_missing_double_orphaned_or_forgiven() -> None:
-<<<<<<< HEAD
-    from collections import Counter
-
-=======
->>>>>>> verify
     places: list[Place] = [(number, 0, str(number)) for number in range(5)]
     a, b, c, d, e = places
     rows = Counter({a: 1, b: 3, e: 2})
