@@ -20,7 +20,8 @@ from penstock.eventlog import Entry, EventLog, StoredRecord
 from penstock.eventlog.kafka import KafkaLog, create_topics
 from penstock.eventlog.sqlite import FILE_NAME, SqliteLog, connect
 from penstock.settings import Kafka
-from schemas.record import unpack
+from schemas.deletion import Deletion
+from schemas.record import pack_deletion, unpack
 from schemas.topics import Topic, partition_of
 from tests.support.fixtures import entries, entry, event, ids_of, kafka_settings, needed, the_broker
 from tests.support.kafka_broker import KafkaBroker
@@ -55,6 +56,9 @@ def locked_file(path: Path) -> Iterator[None]:
     finally:
         other.execute("ROLLBACK")
         other.close()
+
+
+MARKER = pack_deletion(Deletion("id", "project", "name"), accepted_ms=1)
 
 
 @contextmanager
@@ -242,6 +246,25 @@ def test_a_record_tells_when_its_first_event_was_accepted_and_whether_ids_are_de
             records = [unpack(record.value or b"") for record in await asyncio.to_thread(read, log)]
         found = {(record.accepted_ms, record.derived) for record in records}
         assert found == {(1_700_000_000_123, False), (1_700_000_000_456, True)}
+
+    run(scenario())
+
+
+def test_a_marker_stands_in_every_partition_behind_what_was_appended_before(driver: Driver) -> None:
+    async def scenario() -> None:
+        async with running(driver.make()) as log:
+            appended = [log.append([entry(event())], 1) for _ in range(40)]
+            marked = log.mark(MARKER, 1)
+            later = [log.append([entry(event())], 1) for _ in range(40)]
+            place = await marked
+            before, after = await settled(appended), await settled(later)
+            records = await asyncio.to_thread(read, log)
+        assert place.keys() == set(range(PARTITIONS))
+        assert all(offset < place[number] for position in before for number, offset in position.items())
+        assert all(offset > place[number] for position in after for number, offset in position.items())
+        found = {record.partition: record.offset for record in records if record.value == MARKER}
+        assert found == place
+        assert len([record for record in records if record.value == MARKER]) == PARTITIONS
 
     run(scenario())
 
