@@ -27,13 +27,15 @@ class LogTotals:
     deleted: int = 0
     unreadable: int = 0
 
-    def add(self, record: ExpectedRecord) -> None:
-        """Adds one more record."""
-        self.in_log += record.in_log
+    def add(self, record: ExpectedRecord) -> int:
+        """Adds one more record; returns how many events it holds."""
+        events = record.in_log
+        self.in_log += events
         self.dead += record.dead
         self.repeated += record.repeated
         self.deleted += record.deleted
         self.unreadable += record.unreadable
+        return events
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +113,11 @@ class LogSide:
         pace = Pace(self._report, "adding up the log", records)
         for record in self._reading.records({}, {number: last + 1 for number, last in self._through.items()}):
             found = self._expectation.of(record)
-            folded.totals[record.partition].add(found)
+            events = folded.totals[record.partition].add(found)
             ids, indexes = [one.number for one in found.events], [one.index for one in found.events]
             folded.events.add(record.partition, record.offset, ids, indexes)
             folded.derived.add(record.partition, record.offset, found.derived, ())
-            pace.add(found.in_log)
+            pace.add(events)
         return folded
 
     def records(self, wanted: OffsetRange) -> Iterator[tuple[int, ExpectedRecord]]:
