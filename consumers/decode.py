@@ -10,7 +10,7 @@ import msgspec
 
 from penstock.eventlog import StoredRecord
 from schemas.deletion import Deletion
-from schemas.event import decode_mark
+from schemas.event import EventMark, decode_mark
 from schemas.record import MalformedRecord, positioned, unpack, unpack_deletion
 
 
@@ -21,14 +21,16 @@ class DecodedRecord:
     Attributes:
         lines: complete with the place in the log.
         rows: how many lines.
-        derived: the derived ids among them, by the line's index; empty for most records.
+        derived: the events with derived ids among them, by the line's index; empty for most records.
         accepted_ms: when the first event was received.
+        replayed: see `schemas.record.Record`.
     """
 
     lines: bytes
     rows: int
     accepted_ms: int
-    derived: dict[int, str] = field(default_factory=dict)
+    derived: dict[int, EventMark] = field(default_factory=dict)
+    replayed: bool = False
 
 
 def decode(record: StoredRecord) -> DecodedRecord:
@@ -42,11 +44,11 @@ def decode(record: StoredRecord) -> DecodedRecord:
         raise MalformedRecord("the record is empty")
     unpacked = unpack(record.value)
     try:
-        derived = _derived_ids(unpacked.lines) if unpacked.derived else {}
+        derived = _derived(unpacked.lines) if unpacked.derived else {}
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedRecord(f"an event is not readable: {error}") from error
     lines = positioned(unpacked, record.partition, record.offset)
-    return DecodedRecord(lines, unpacked.events, unpacked.accepted_ms, derived)
+    return DecodedRecord(lines, unpacked.events, unpacked.accepted_ms, derived, unpacked.replayed)
 
 
 def decode_deletion(record: StoredRecord) -> Deletion:
@@ -58,6 +60,6 @@ def decode_deletion(record: StoredRecord) -> Deletion:
     return unpack_deletion(record.value or b"").deletion
 
 
-def _derived_ids(lines: bytes) -> dict[int, str]:
+def _derived(lines: bytes) -> dict[int, EventMark]:
     marks = enumerate([decode_mark(line) for line in lines.split(b"\n")])
-    return {index: mark.id for index, mark in marks if mark.derived}
+    return {index: mark for index, mark in marks if mark.derived}

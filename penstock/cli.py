@@ -8,6 +8,7 @@ import typer
 from penstock import __version__
 from penstock.commands import config, dead_letters, key, project, serve
 from penstock.commands.migrate import migrate_command
+from penstock.commands.trace import trace
 from penstock.errors import PenstockError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app.command()(serve.ingest)
 app.command()(serve.consume)
 app.command()(serve.query)
 app.command("migrate")(migrate_command)
+app.command("trace")(trace)
 app.add_typer(project.app, name="project")
 app.add_typer(key.app, name="key")
 app.add_typer(config.app, name="config")

@@ -33,6 +33,25 @@ class _Waiter:
     visible: asyncio.Future[None]
 
 
+def age_of(progress: Mapping[int, Progress], now_ms: int, stale_after_ms: int, started_ms: int | None = None) -> int:
+    """How much time the tables may be behind the log.
+
+    Args:
+        progress: what the writers said last, of each partition.
+        stale_after_ms: a writer that has not said for so long that it has caught up is no longer believed.
+        started_ms: since when the view exists at least; None: now.
+    """
+    if progress and all(_is_current(one, now_ms, stale_after_ms) for one in progress.values()):
+        return 0
+    started_ms = now_ms if started_ms is None else started_ms
+    complete = min((one.complete_ms or started_ms for one in progress.values()), default=started_ms)
+    return max(0, now_ms - complete)
+
+
+def _is_current(progress: Progress, now_ms: int, stale_after_ms: int) -> bool:
+    return progress.caught_up and now_ms - progress.written_ms < stale_after_ms
+
+
 class Freshness:
     """What is known of the view. `run` keeps it up to date; everything else belongs to the event loop that runs it.
 
@@ -57,15 +76,7 @@ class Freshness:
 
         While no writer has ever said anything, it is at least as old as this process.
         """
-        now = self._clock.now_ms()
-        known = self._progress.values()
-        if known and all(self._is_current(progress, now) for progress in known):
-            return 0
-        complete = min((progress.complete_ms or self._started_ms for progress in known), default=self._started_ms)
-        return max(0, now - complete)
-
-    def _is_current(self, progress: Progress, now_ms: int) -> bool:
-        return progress.caught_up and now_ms - progress.written_ms < self._stale_after_ms
+        return age_of(self._progress, self._clock.now_ms(), self._stale_after_ms, self._started_ms)
 
     async def wait_for(self, position: Position, timeout_seconds: float) -> None:
         """Returns when everything up to `position` is visible. A partition that nobody has written yet is not.

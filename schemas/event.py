@@ -37,16 +37,18 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     derived: bool = False
 
 
-class DerivedMark(msgspec.Struct, frozen=True, gc=False):
-    """The part of a line that decides whether a second copy is refused."""
+class EventMark(msgspec.Struct, frozen=True, gc=False):
+    """The part of a line that decides whether a second copy is refused, and that says where the first one is found."""
 
     id: str
     derived: bool = False
+    project_id: str = ""
+    occurred_at: str = ""
 
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
-_mark_decoder = msgspec.json.Decoder(DerivedMark)
+_mark_decoder = msgspec.json.Decoder(EventMark)
 
 encode_event = _encoder.encode
 decode_event = _decoder.decode

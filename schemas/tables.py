@@ -1,5 +1,7 @@
 """The tables' names and columns, as code refers to them. A test compares them with the migrations' result."""
 
+BATCHES = "batches"
+DEAD_LETTERS = "dead_letters"
 EVENTS = "events"
 EVENTS_BY_CONTACT = "events_by_contact"
 EVENTS_BY_NAME = "events_by_name"

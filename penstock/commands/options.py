@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +34,22 @@ def settings_of(config: Path | None, data_dir: Path | None) -> Settings:
         os.environ[CONFIG_VARIABLE] = str(config)
     settings = load()
     return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir})
+
+
+@contextmanager
+def telling(as_json: bool) -> Iterator[Callable[[str], None]]:
+    """Shows how far an operation is, in one line that goes when it is done; to people who look on, and to no script."""
+    shown = not as_json and sys.stderr.isatty()
+
+    def report(text: str) -> None:
+        if shown:
+            typer.echo(f"\r\033[K{text} …", nl=False, err=True)
+
+    try:
+        yield report
+    finally:
+        if shown:
+            typer.echo("\r\033[K", nl=False, err=True)
 
 
 def show(result: Mapping[str, Any], as_json: bool, text: str) -> None:
