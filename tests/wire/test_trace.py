@@ -62,7 +62,7 @@ def fresh(keys: KeyRing) -> Iterator[tuple[Api, Account]]:
 
 def store(account: Account, event: Event, partition: int = 0, offset: int = 0, index: int = 0) -> None:
     """The event in the tables, at a place in the log."""
-    place = {"log_partition": partition, "log_offset": offset, "log_index": index}
+    place: dict[str, object] = {"log_partition": partition, "log_offset": offset, "log_index": index}
     line = {**place, **msgspec.json.decode(encode_event(event))}
     account.tables.insert("events", msgspec.json.encode(line), token=str(uuid4()))
     if event.derived:
