@@ -36,8 +36,9 @@ from penstock.clickhouse.progress import (
 )
 from penstock.errors import TablesRefused, WriterFenced
 from schemas.deletion import Deletion
+from schemas.event import EventMark
 from schemas.record import MalformedRecord, is_deletion, unpositioned
-from schemas.tables import DEAD_LETTERS, DERIVED_IDS, EVENTS, EVENTS_PROBE
+from schemas.tables import DEAD_LETTERS, DERIVED_IDS, EVENTS, EVENTS_PROBE, LATE_IDS
 from schemas.topics import Topic
 
 
@@ -219,7 +220,8 @@ class Sink:
                     raise refusal from None
                 refused |= found
             else:
-                self._insert_lines(DERIVED_IDS, _derived_lines(ready, dropped), ready)
+                self._insert_lines(DERIVED_IDS, _id_lines(ready, dropped, lambda record: record.derived), ready)
+                self._insert_lines(LATE_IDS, _id_lines(ready, dropped, lambda record: record.late), ready)
                 return self._written(ready, len(repeated), [*ready.dead, *refused.values()], len(refused))
 
     def _insert_lines(self, table: str, lines: list[bytes], ready: Prepared) -> None:
@@ -308,8 +310,8 @@ class Sink:
         self._progress |= {row.partition: row for row in stated}
 
 
-class _DerivedId(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A row of `derived_ids`."""
+class _PlacedId(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A row of `derived_ids` or `late_ids`."""
 
     id: str
     log_partition: int
@@ -330,13 +332,15 @@ def _lines(ready: Prepared, dropped: Collection[Place]) -> list[bytes]:
     return lines
 
 
-def _derived_lines(ready: Prepared, dropped: Collection[Place]) -> list[bytes]:
-    """The rows of the batch's derived ids, without those of some events."""
+def _id_lines(
+    ready: Prepared, dropped: Collection[Place], wanted: Callable[[DecodedRecord], Mapping[int, EventMark]]
+) -> list[bytes]:
+    """The rows of the batch's ids that are wanted, without those of some events."""
     partition = ready.batch.partition
     return [
-        msgspec.json.encode(_DerivedId(mark.id, partition, offset, mark.project_id, mark.occurred_at))
+        msgspec.json.encode(_PlacedId(mark.id, partition, offset, mark.project_id, mark.occurred_at))
         for offset, decoded in ready.records.items()
-        for index, mark in decoded.derived.items()
+        for index, mark in wanted(decoded).items()
         if (offset, index) not in dropped
     ]
 

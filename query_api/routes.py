@@ -78,7 +78,7 @@ class _Reads:
         """Where the event is: accepted, in the log, in the tables; or why it is not.
 
         Finding it costs the same however many events there are. 404 says how old the view is: an event that was
-        accepted since is in the log, and not stored yet. Of deleted events those with an idempotency key are known.
+        accepted since is in the log, and not stored yet. Deleted ones are known where they had a key or a time.
         """
         project_id, fields = self._open(request, request.path_params)
         event_id = fields.uuid("id")

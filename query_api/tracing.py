@@ -1,11 +1,11 @@
 """Where an event is: what the tables know of one id, found without reading what lies around it.
 
 An id that is not derived begins with the millisecond of its receipt. Most events happened when they were received, so
-the sort key finds them; one that was sent with another time is found by the index over `received_at`. Of a derived id,
-`derived_ids` tells the place in the sort key. Dead letters have a table that is sorted by event.
+the sort key finds them. Of one that was sent with another time `late_ids` tells the place in the sort key, of a derived
+id `derived_ids`. Dead letters have a table that is sorted by event.
 """
 
-# ruff: noqa: S608 - an id is a parameter; what stands in the text are names and conditions of ours
+# ruff: noqa: S608 - an id is a parameter; what stands in the text are tables and conditions of ours
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +14,7 @@ from uuid import UUID
 from penstock.clickhouse.contract import Parameter, Row
 from query_api.statements import Statement, moment, within_tables
 from schemas.position import to_token
+from schemas.tables import DERIVED_IDS, LATE_IDS
 from schemas.times import to_wire
 from schemas.topics import Topic
 
@@ -43,8 +44,10 @@ def trace_event(select: Select, event_id: str, project_id: str | None = None) ->
     known: dict[str, Parameter] = {"id": event_id}
     if project_id is not None:
         known["project"] = project_id
-    trace = _by_receipt(select, known) if UUID(event_id).version == _TIME_ORDERED else None
-    return trace or _by_derived_id(select, known) or _dead(select, known)
+    trace = None
+    if UUID(event_id).version == _TIME_ORDERED:
+        trace = _by_time(select, known) or _by_id(select, known, LATE_IDS)
+    return trace or _by_id(select, known, DERIVED_IDS) or _dead(select, known)
 
 
 def untraceable(event_id: str, age_ms: int) -> str:
@@ -62,23 +65,22 @@ def _condition(known: Mapping[str, Parameter]) -> str:
     return _OF_PROJECT if "project" in known else ""
 
 
-def _by_receipt(select: Select, known: Mapping[str, Parameter]) -> Trace | None:
+def _by_time(select: Select, known: Mapping[str, Parameter]) -> Trace | None:
+    """Where it happened when it was received, or about then."""
     received_ms = UUID(str(known["id"])).int >> 80
-    first, last = within_tables(received_ms - _SLACK_MS), within_tables(received_ms + _SLACK_MS)
-    for column in ("occurred_at", "received_at"):
-        sql = (
-            f"{_EVENT}{_condition(known)}{column} >= {moment('first')} AND {column} <= {moment('last')} "
-            f"AND id = {{id:UUID}}{_FIRST}"
-        )
-        if rows := select(Statement("trace", sql, {**known, "first": first, "last": last})):
-            return _stored(select, known, rows[0])
-    return None
-
-
-def _by_derived_id(select: Select, known: Mapping[str, Parameter]) -> Trace | None:
-    """Its row stays when the event goes: so what was deleted can be told from what never was."""
+    bounds = {"first": within_tables(received_ms - _SLACK_MS), "last": within_tables(received_ms + _SLACK_MS)}
     sql = (
-        "SELECT toString(project_id), toUnixTimestamp64Milli(occurred_at), log_partition, log_offset FROM derived_ids "
+        f"{_EVENT}{_condition(known)}occurred_at >= {moment('first')} AND occurred_at <= {moment('last')} "
+        f"AND id = {{id:UUID}}{_FIRST}"
+    )
+    rows = select(Statement("trace", sql, {**known, **bounds}))
+    return _stored(select, known, rows[0]) if rows else None
+
+
+def _by_id(select: Select, known: Mapping[str, Parameter], table: str) -> Trace | None:
+    """The table's row stays when the event goes: so what was deleted can be told from what never was."""
+    sql = (
+        f"SELECT toString(project_id), toUnixTimestamp64Milli(occurred_at), log_partition, log_offset FROM {table} "
         f"WHERE {_condition(known)}id = {{id:UUID}}{_FIRST}"
     )
     for project, occurred_ms, partition, offset in select(Statement("trace", sql, known)):

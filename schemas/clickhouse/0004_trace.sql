@@ -6,6 +6,20 @@ ALTER TABLE derived_ids
     ADD COLUMN IF NOT EXISTS project_id UUID,
     ADD COLUMN IF NOT EXISTS occurred_at DateTime64(3, 'UTC');
 
+-- One row per stored event whose id does not tell when it happened, as it was received at another time (an import, a
+-- client that was offline). Serves the question where such an event is. Derived ids are in `derived_ids`.
+CREATE TABLE IF NOT EXISTS late_ids
+(
+    id UUID,
+    log_partition UInt16,
+    log_offset UInt64,
+    project_id UUID,
+    occurred_at DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY id
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
+
 -- One row per batch that was announced, with its first and last offset. Serves the question in which batch an event was
 -- stored. Of several that hold an offset, the one of the highest epoch was carried out: the others' writers were fenced.
 CREATE TABLE IF NOT EXISTS batches

@@ -155,6 +155,18 @@ ENGINE = ReplacingMergeTree
 ORDER BY sequence
 SETTINGS index_granularity = 8192;
 
+CREATE TABLE late_ids
+(
+    `id` UUID,
+    `log_partition` UInt16,
+    `log_offset` UInt64,
+    `project_id` UUID,
+    `occurred_at` DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY id
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
+
 CREATE TABLE schema_migrations
 (
     `version` UInt32,

@@ -31,8 +31,9 @@ FROM numbers({first}, {count})
 SETTINGS max_insert_threads = 1
 """
 
-_DERIVED = """
-INSERT INTO derived_ids SELECT id, log_partition, log_offset, project_id, occurred_at FROM events WHERE derived
+_IDS = """
+INSERT INTO {table} (id, log_partition, log_offset, project_id, occurred_at)
+SELECT id, log_partition, log_offset, project_id, occurred_at FROM events WHERE {condition}
 """
 _BATCHES = """
 INSERT INTO batches SELECT 0, number * 1000 + 999, number * 1000, 1 FROM numbers(intDiv({rows}, 1000))
@@ -48,7 +49,8 @@ def seed(directory: Path, project_id: str, rows: int) -> None:
         count = min(_BLOCK, rows - first)
         tables.execute(_INSERT.format(project=project_id, rows=rows, first=first, count=count))
         print(f"{first + count:,} of {rows:,} rows", flush=True)
-    tables.execute(_DERIVED)
+    tables.execute(_IDS.format(table="derived_ids", condition="derived"))
+    tables.execute(_IDS.format(table="late_ids", condition="NOT derived AND occurred_at != received_at"))
     tables.execute(_BATCHES.format(rows=rows))
     tables.close()
 

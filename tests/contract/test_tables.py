@@ -346,6 +346,8 @@ def test_migrations_from_empty_twice_and_recorded(tables: ClientTables) -> None:
 def test_migrations_go_on_where_they_were_interrupted(tables: ClientTables) -> None:
     total = sum(len(migration.statements) for migration in migrations())
     for stop_after in range(1, total + 1, 5):
+        if stop_after > sum(len(one.statements) for one in migrate_tables(tables, dry_run=True).applied):
+            break  # what was interrupted behind a whole migration leaves fewer
         with pytest.raises(InterruptedError):
             migrate_tables(Interrupted(tables, stop_after))
         with pytest.raises(TablesUnavailable, match="penstock migrate"):
@@ -390,7 +392,7 @@ def test_the_columns_in_code_are_the_tables(migrated: ClientTables, table: str, 
 def test_every_table_that_an_insert_reaches_remembers_tokens_alike() -> None:
     table = r"CREATE TABLE (\w+)[^;]*non_replicated_deduplication_window = (\d+)"
     windows = dict(re.findall(table, current_sql()))
-    assert set(windows) == {*TABLES, "derived_ids"}
+    assert set(windows) == {*TABLES, "derived_ids", "late_ids"}
     assert len(set(windows.values())) == 1
 
 

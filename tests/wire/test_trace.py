@@ -13,7 +13,7 @@ from consumers.deadletter import DeadLetter
 from penstock.auth import KeyRing
 from penstock.clickhouse.gateway import ClientTables
 from penstock.clickhouse.progress import Progress, write_progress
-from schemas.event import Event, encode_event
+from schemas.event import Event, decode_mark, encode_event
 from schemas.ids import event_id
 from schemas.position import to_token
 from schemas.times import to_wire
@@ -65,10 +65,11 @@ def store(account: Account, event: Event, partition: int = 0, offset: int = 0, i
     place: dict[str, object] = {"log_partition": partition, "log_offset": offset, "log_index": index}
     line = {**place, **msgspec.json.decode(encode_event(event))}
     account.tables.insert("events", msgspec.json.encode(line), token=str(uuid4()))
-    if event.derived:
+    mark = decode_mark(encode_event(event))
+    if mark.derived or mark.is_late:
         place = {"id": event.id, "log_partition": partition, "log_offset": offset}
         where = {"project_id": event.project_id, "occurred_at": event.occurred_at}
-        account.tables.insert("derived_ids", msgspec.json.encode(place | where))
+        account.tables.insert("derived_ids" if mark.derived else "late_ids", msgspec.json.encode(place | where))
 
 
 def derived(account: Account, at: str = RECEIVED) -> Event:
@@ -132,8 +133,10 @@ def test_of_overlapping_batches_the_one_that_was_carried_out_is_told(api: Api, a
     assert found == [(0, 9), (8, 12), (10, 19), (10, 19), (20, 40), (20, 40)]
 
 
-def test_a_deleted_event_with_a_derived_id_is_known_to_be_deleted(api: Api, account: Account) -> None:
-    event = derived(account)
+@pytest.mark.parametrize("kind", ["derived", "late"])
+def test_a_deleted_event_whose_id_has_a_row_is_known_to_be_deleted(api: Api, account: Account, kind: str) -> None:
+    late = account.event("2001-01-01T00:00:00", id=event_id(RECEIVED_MS), received_at=to_wire(RECEIVED_MS))
+    event = derived(account) if kind == "derived" else late
     store(account, event, partition=1, offset=4)
     account.tables.execute("DELETE FROM events WHERE project_id = {project:UUID}", {"project": account.id})
     trace = api.get(f"/events/{event.id}/trace", account)
