@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.errors import LogUnavailable, StartError
+from penstock.errors import StartError
 from penstock.eventlog import EventLog
 from schemas.times import parse_iso, to_ms, to_wire
 from schemas.topics import Topic
@@ -22,10 +22,6 @@ _ALWAYS_ALLOWED = 20
 """So many bad events in a window stop nobody, however few good ones there are."""
 
 _END_OF_TIME_MS = 2**32 * 1000
-
-_POLL_BYTES = 4 << 20
-_POLL_SECONDS = 2
-_IDLE_POLLS = 5
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -84,29 +80,6 @@ def _moment(text: str) -> str:
     return to_wire(unix_ms) if 0 <= unix_ms < _END_OF_TIME_MS else ""
 
 
-class StoredLetter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A letter in the topic, or that it was replayed: then only the last three are there. JSON has bytes as base64.
-
-    Attributes:
-        replayedAt: when it was sent through once more; "" where it was not.
-        replayedPartition, replayedOffset: where it then stood in the log.
-    """
-
-    topic: str = ""
-    partition: int = 0
-    offset: int = 0
-    index: int | None = None
-    reason: str = ""
-    deadAt: str = ""  # noqa: N815 - wire spelling
-    value: bytes = b""
-    replayedAt: str = ""  # noqa: N815
-    replayedPartition: int = 0  # noqa: N815
-    replayedOffset: int = 0  # noqa: N815
-
-
-_decode_letter = msgspec.json.Decoder(StoredLetter).decode
-
-
 def publish(log: EventLog, letter: DeadLetter, now_ms: int) -> None:
     """Puts the letter into the dead-letter topic.
 
@@ -131,44 +104,8 @@ def publish_replayed(log: EventLog, key: str, partition: int, offset: int, now_m
     Raises:
         LogUnavailable: not known whether it is there; to do it again is harmless.
     """
-    replayed = StoredLetter(replayedAt=to_wire(now_ms), replayedPartition=partition, replayedOffset=offset)
-    log.publish(Topic.DEAD_LETTER, key, msgspec.json.encode(replayed))
-
-
-def read_letters(log: EventLog) -> dict[str, StoredLetter]:
-    """All dead letters by key, oldest first; one that was set aside, or replayed, twice counts once.
-
-    Raises:
-        LogUnavailable: the log does not answer, or does not give all.
-    """
-    tail = log.tail(Topic.DEAD_LETTER, {0: 0})
-    found: dict[str, StoredLetter] = {}
-    try:
-        end, reached, idle_polls = tail.ends()[0], 0, 0
-        while reached < end and idle_polls < _IDLE_POLLS:
-            records = tail.poll(timeout_seconds=_POLL_SECONDS, max_bytes=_POLL_BYTES)
-            for record in records:
-                _fold(found, record.key or "", _decode_letter(record.value or b"{}"))
-            reached, idle_polls = (records[-1].offset + 1, 0) if records else (reached, idle_polls + 1)
-    finally:
-        tail.close()
-    if reached < end:
-        raise LogUnavailable(f"The log gave {reached} of {end} dead letters; try again")
-    return found
-
-
-def _fold(found: dict[str, StoredLetter], key: str, said: StoredLetter) -> None:
-    known = found.get(key)
-    if said.replayedAt:
-        if known is not None and not known.replayedAt:
-            found[key] = msgspec.structs.replace(
-                known,
-                replayedAt=said.replayedAt,
-                replayedPartition=said.replayedPartition,
-                replayedOffset=said.replayedOffset,
-            )
-    elif known is None:
-        found[key] = said
+    body = {"replayedAt": to_wire(now_ms), "replayedPartition": partition, "replayedOffset": offset}
+    log.publish(Topic.DEAD_LETTER, key, msgspec.json.encode(body))
 
 
 class DeadLetterLimit:

@@ -1,8 +1,8 @@
 """From a stored record to lines for the table. Pure.
 
-The lines of a good record go on undecoded: its checksum says that they are what ingest wrote. They are only looked into
-where a record holds derived ids, as a second copy must be found, or events with a time of their own, as their ids do not
-tell where they are.
+The lines of a good record go on undecoded: its checksum says that they are what ingest wrote. They are looked into only
+where a record holds derived ids, as a second copy must be found, or events with a time of their own, as their ids do
+not tell where they are.
 """
 
 from dataclasses import dataclass, field

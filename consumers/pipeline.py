@@ -73,6 +73,11 @@ class Pipeline:
         """The last offset in the tables, of each claimed partition."""
         return {partition: progress.stored_through for partition, progress in self._sink.progress().items()}
 
+    def pending_through(self) -> dict[int, int]:
+        """The last offset of what a writer before us has announced and not concluded, of partitions that have such."""
+        known = self._sink.progress().items()
+        return {partition: progress.pending[1] for partition, progress in known if progress.pending}
+
     def claim(self, partitions: Iterable[int]) -> dict[int, int]:
         """Takes over partitions; returns the offset of each from which records are wanted.
 

@@ -7,13 +7,13 @@ all.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
 
 from consumers.copies import first_copies, originals
-from consumers.deadletter import StoredLetter, publish_replayed, read_letters
+from consumers.deadletter import publish_replayed
+from consumers.letters import StoredLetter, read_letters
 from penstock.clickhouse import Tables
 from penstock.errors import StartError, TablesRefused
 from penstock.eventlog import EventLog
@@ -33,16 +33,16 @@ class Status(StrEnum):
     REFUSED = "still refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one letter.
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one letter, as `penstock dead-letters replay --json` says it.
 
     Attributes:
+        id: the letter's key.
         reason: why it is refused; else "".
         offset: where its events now stand in the log, in the letter's partition; None where they do not.
     """
 
-    key: str
+    id: str
     status: Status
     partition: int
     reason: str = ""

@@ -285,7 +285,9 @@ class Sink:
         before = self._progress[partition]
         end = ends.offsets.get(partition)
         caught_up = end is not None and through + 1 >= end
-        complete_ms = ends.read_ms if caught_up else max([before.complete_ms, *accepted_ms[-1:]])
+        complete_ms = ends.read_ms
+        if not caught_up:  # nor later than now, which a clock that was set back would make of it
+            complete_ms = min(complete_ms, max([before.complete_ms, *accepted_ms[-1:]]))
         pending = before.pending if through < (before.pending or (0, -1))[1] else None
         return replace(
             before,

@@ -7,7 +7,7 @@ from typing import Protocol
 import zstandard
 from starlette.types import Receive, Scope
 
-from penstock.errors import MalformedBody, PayloadTooLarge, UnsupportedMediaType
+from penstock.errors import LogOverloaded, MalformedBody, PayloadTooLarge, UnsupportedMediaType
 
 JSON_TYPES = frozenset({b"application/json"})
 NDJSON_TYPES = frozenset({b"application/x-ndjson", b"application/ndjson", b"application/jsonl"})
@@ -38,10 +38,35 @@ def media_type(header: bytes | None, allowed: Collection[bytes]) -> bytes:
     return kind
 
 
-async def read_body(scope: Scope, receive: Receive, max_bytes: int, encoding: bytes | None) -> bytes:
-    """The whole body, decompressed; never holds much more than `max_bytes`.
+class BodyRoom:
+    """The memory for bodies that come in pieces, while they come. One event loop's use only.
+
+    What has arrived whole is with the log within the same step of the loop, and counts there.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._left = max_bytes
+
+    def take(self, size: int) -> None:
+        """Sets `size` bytes aside.
+
+        Raises:
+            LogOverloaded: there are not so many left.
+        """
+        if size > self._left:
+            raise LogOverloaded("Too many large bodies arrive at once")
+        self._left -= size
+
+    def give_back(self, size: int) -> None:
+        """Undoes `take`."""
+        self._left += size
+
+
+async def read_body(scope: Scope, receive: Receive, max_bytes: int, encoding: bytes | None, room: BodyRoom) -> bytes:
+    """The whole body, decompressed; never holds much more than `max_bytes`, nor than `room` has.
 
     Raises:
+        LogOverloaded: `room` is used up; what was read is thrown away.
         PayloadTooLarge: more than `max_bytes`, as sent or decompressed.
         UnsupportedMediaType: an encoding that is not gzip or zstd.
         MalformedBody: not in the encoding that the header names, or the caller went away before its end.
@@ -50,7 +75,7 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, encoding: by
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
-        body = await _rest(body, receive, max_bytes)
+        body = await _rest(body, receive, max_bytes, room)
     elif message["type"] == "http.disconnect":
         raise _cut_off()
     if decompress is not None:
@@ -60,18 +85,24 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, encoding: by
     return body
 
 
-async def _rest(start: bytes, receive: Receive, max_bytes: int) -> bytes:
+async def _rest(start: bytes, receive: Receive, max_bytes: int, room: BodyRoom) -> bytes:
     chunks, size, more = [start], len(start), True
-    while more:
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _cut_off()
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        more = message.get("more_body", False)
-    return b"".join(chunks)
+    room.take(size)
+    try:
+        while more:
+            if size > max_bytes:
+                raise _too_large(max_bytes)
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _cut_off()
+            chunk = message.get("body", b"")
+            room.take(len(chunk))
+            chunks.append(chunk)
+            size += len(chunk)
+            more = message.get("more_body", False)
+        return b"".join(chunks)
+    finally:
+        room.give_back(size)
 
 
 def _cut_off() -> MalformedBody:

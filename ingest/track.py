@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope
 from ingest import answers
 from ingest.accept import Accepted, Caller, accept_track
 from ingest.batch import BatchLimits, accept_body
-from ingest.body import JSON_TYPES, NDJSON_TYPES, media_type, read_body
+from ingest.body import JSON_TYPES, NDJSON_TYPES, BodyRoom, media_type, read_body
 from ingest.fields import idempotency_key_error
 from penstock.auth import Principal
 from penstock.clock import Clock
@@ -59,6 +59,7 @@ class TrackRoutes:
     ) -> None:
         self._settings = settings
         self._limits = BatchLimits(settings.max_batch_events, settings.max_event_bytes)
+        self._room = BodyRoom(max(settings.max_pending_bytes, settings.max_batch_bytes))
         self._log = log
         self._authenticate = authenticate
         self._clock = clock
@@ -76,7 +77,9 @@ class TrackRoutes:
         principal = self._writer(head, scope)
         media_type(head.get(b"content-type"), JSON_TYPES)
         key = _idempotency_key(head.get(b"idempotency-key"))
-        body = await read_body(scope, receive, self._settings.max_event_bytes, head.get(b"content-encoding"))
+        body = await read_body(
+            scope, receive, self._settings.max_event_bytes, head.get(b"content-encoding"), self._room
+        )
         caller = Caller(principal, self._clock.now_ms(), self._log.partitions)
         try:
             accepted = accept_track(body, caller, key)
@@ -92,7 +95,9 @@ class TrackRoutes:
         principal = self._writer(head, scope)
         kind = media_type(head.get(b"content-type"), _BATCH_TYPES)
         key = _idempotency_key(head.get(b"idempotency-key"))
-        body = await read_body(scope, receive, self._settings.max_batch_bytes, head.get(b"content-encoding"))
+        body = await read_body(
+            scope, receive, self._settings.max_batch_bytes, head.get(b"content-encoding"), self._room
+        )
         caller = Caller(principal, self._clock.now_ms(), self._log.partitions)
         outcomes = accept_body(body, kind, caller, key, self._limits)
         if self._limit is not None:

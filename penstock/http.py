@@ -5,6 +5,7 @@ calls them without FastAPI's routing and dependencies in between (measured: a th
 OpenAPI document describes them all the same.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -222,6 +223,8 @@ class Shell:
                 refused.headers = {"Allow": "POST, OPTIONS"}
                 raise refused
             return await route(scope, receive)
+        except asyncio.CancelledError:
+            return _cut_short(request_id)
         except Exception as error:  # noqa: BLE001 - it becomes an answer, which logs what the caller must not see
             return error_response(error, request_id)
 
@@ -240,6 +243,12 @@ class Shell:
 
         try:
             await self.app(scope, receive, adding)
+        except asyncio.CancelledError:
+            if status:
+                raise
+            response = _cut_short(request_id)
+            await _send(scope, send, response, request_id, self._cors(scope))
+            return response.status
         except Exception:
             if not is_complete:  # too late for another answer: the server closes the connection
                 raise
@@ -265,6 +274,11 @@ class Shell:
         methods = (b"access-control-allow-methods", b"GET, POST, PATCH, DELETE, OPTIONS")
         names = (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key, X-After-Position")
         return RawResponse(204, b"", [*allowed, methods, names, (b"access-control-max-age", b"86400")])
+
+
+def _cut_short(request_id: str) -> RawResponse:
+    """The answer to what the server cancels: requests that are not finished some seconds after it was told to stop."""
+    return error_response(Unavailable("The process is stopping"), request_id)
 
 
 async def _send(scope: Scope, send: Send, response: RawResponse, request_id: str, extra: RawHeaders) -> None:

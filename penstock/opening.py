@@ -123,12 +123,12 @@ def opened_log(settings: Settings) -> Iterator[SqliteLog | KafkaLog]:
         log.close()
 
 
-def make_tables(settings: Settings) -> ClientTables:
+def make_tables(settings: Settings, *, only_reads: bool = False) -> ClientTables:
     """The tables; nothing is connected yet. The embedded ones need the directory's lock."""
     if is_scaled_out(settings):
         from penstock.clickhouse.server import open_server  # noqa: PLC0415 - the other form's driver stays unloaded
 
-        return open_server(settings.clickhouse)
+        return open_server(settings.clickhouse, only_reads=only_reads)
     from penstock.clickhouse.chdb import open_embedded  # noqa: PLC0415 - an optional extra
 
     return open_embedded(settings.data_dir, settings.clickhouse)

@@ -1,53 +1,62 @@
 """The operations that commands can ask for, by name: stages' functions, with arguments and results as JSON."""
 
-# ruff: noqa: PLC0415 - commands import this module, and must start quickly
-
+from dataclasses import asdict
 from typing import Any
 
+import msgspec
+
+from consumers.rebuild import Rebuild
+from consumers.replaying import chosen, replay
+from consumers.verification import verify
+from penstock.clickhouse.generations import LiveTables
+from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
 from penstock.errors import StartError
 from penstock.operating import Arguments, Operations, Report, Workplace
+from query_api.app import make_freshness
+from query_api.tracing import trace_event, untraceable
 
 
-def trace(workplace: Workplace, arguments: Arguments, report: Report) -> dict[str, Any]:
-    """Where the event `id` is, whichever project it belongs to.
+def _rebuild(workplace: Workplace, arguments: Arguments, report: Report) -> dict[str, Any]:
+    rebuild = Rebuild(
+        workplace.settings.writer,
+        log=workplace.log,
+        generations=workplace.generations,
+        clock=SystemClock(),
+        report=report,
+    )
+    return asdict(rebuild.run(arguments.get("only")))
 
-    Raises:
-        StartError: nothing is known of it.
-    """
-    from penstock.clickhouse.progress import read_progress
-    from query_api.app import stale_after_ms
-    from query_api.freshness import age_of
-    from query_api.tracing import trace_event, untraceable
 
-    report("Looking for the event")
-    now_ms = SystemClock().now_ms()
-    tables = workplace.generations.live().tables
-    age_ms = age_of(read_progress(tables), now_ms, stale_after_ms(workplace.settings))
-    found = trace_event(lambda statement: tables.select(statement.sql, statement.values), arguments["id"])
+def _verify(workplace: Workplace, _: Arguments, report: Report) -> dict[str, Any]:
+    found = verify(workplace.log, workplace.generations.live(), report)
+    return dict(msgspec.to_builtins(found))
+
+
+def _trace(workplace: Workplace, arguments: Arguments, report: Report) -> dict[str, Any]:
+    report("looking for the event")
+    live = LiveTables(workplace.generations)
+    freshness = make_freshness(workplace.settings, live)
+    freshness.hear(read_progress(live.refresh()))
+    found = trace_event(lambda statement: live.select(statement.sql, statement.values), arguments["id"])
     if found is None:
-        raise StartError(untraceable(arguments["id"], age_ms))
+        raise StartError(untraceable(arguments["id"], freshness.age_ms()))
     return found
 
 
-def replay_dead_letters(workplace: Workplace, arguments: Arguments, report: Report) -> dict[str, Any]:
-    """Sends the dead letters `ids` through once more; none named: all that were not yet.
-
-    Raises:
-        StartError: one that is named is not there; nothing was done.
-        Unavailable: log or tables do not answer; what was done before counts, and to ask again is harmless.
-    """
-    from consumers.replaying import chosen, replay
-
+def _replay_dead_letters(workplace: Workplace, arguments: Arguments, report: Report) -> dict[str, Any]:
     letters = chosen(workplace.log, arguments["ids"])
     tables, outcomes = workplace.generations.live().tables, []
     for number, (key, letter) in enumerate(letters.items(), 1):
-        report(f"Dead letter {number} of {len(letters)}")
+        report(f"dead letter {number:,} of {len(letters):,}")
         outcome = replay(workplace.log, tables, key, letter, SystemClock().now_ms)
-        place = {} if outcome.offset is None else {"partition": outcome.partition, "offset": outcome.offset}
-        why = {"reason": outcome.reason} if outcome.reason else {}
-        outcomes.append({"id": key, "status": str(outcome.status), **why, **place})
+        outcomes.append(dict(msgspec.to_builtins(outcome)))
     return {"letters": outcomes}
 
 
-OPERATIONS: Operations = {"trace": trace, "replay dead letters": replay_dead_letters}
+OPERATIONS: Operations = {
+    "rebuild": _rebuild,
+    "replay dead letters": _replay_dead_letters,
+    "trace": _trace,
+    "verify": _verify,
+}

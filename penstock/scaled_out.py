@@ -59,7 +59,7 @@ async def open_query(settings: Settings) -> AsyncIterator[Shell]:
     from query_api.app import create_app as create_query  # noqa: PLC0415
 
     log = KafkaLog(settings.kafka)
-    tables = make_tables(settings)
+    tables = make_tables(settings, only_reads=True)
     generations = Generations(tables)
     await log.start()  # for deletions
     try:

@@ -2,11 +2,15 @@
 
 import asyncio
 import gc
+import os
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from types import FrameType
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -16,7 +20,12 @@ from penstock.protocol import HttpProtocol
 _GRACE_SECONDS = 5
 """How long requests may take to finish after SIGTERM; flushing comes after it, and all of it within 10 s."""
 
+_LAST_RESORT_SECONDS = 8
+"""A call that hangs in a dead disk or server cannot be ended: after so long the process ends with it."""
+
 _BACKLOG = 2048
+
+_log = structlog.get_logger(__name__)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -48,17 +57,23 @@ def address(listener: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server with a word when it accepts requests."""
+    """uvicorn's server with a word when it accepts requests, and one when it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None], on_signal: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._on_signal = on_signal
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
         await super().startup(sockets)
         if self.started:
             self._on_started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See uvicorn."""
+        self._on_signal()
+        super().handle_exit(sig, frame)
 
 
 class Process:
@@ -67,12 +82,12 @@ class Process:
     def __init__(self) -> None:
         self._server: _Server | None = None
         self._failure: Exception | None = None
+        self._ending = threading.Event()
 
     def fail(self, error: Exception) -> None:
         """Ends the process with `error` as its reason; from any thread."""
         self._failure = error
-        if self._server:
-            self._server.should_exit = True
+        self._end()
 
     def run(
         self,
@@ -85,13 +100,27 @@ class Process:
         Raises:
             StartError: a part could not start, or could not go on.
         """
-        # uvicorn raises the signal again after a clean stop: by then it has done its work
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, lambda *_: self._end())  # until uvicorn listens itself, and once more afterwards
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(self._serve(parts, listener, on_started or (lambda: None)))
         if self._failure is not None:
             raise StartError(f"Stopped: {self._failure}")
+
+    def _end(self) -> None:
+        """Begins the end, whether the server runs already or parts are still being opened."""
+        if self._server:
+            self._server.should_exit = True
+        if not self._ending.is_set():
+            self._ending.set()
+            last_resort = threading.Timer(_LAST_RESORT_SECONDS, self._end_at_once)
+            last_resort.daemon = True
+            last_resort.start()
+
+    def _end_at_once(self) -> None:
+        """What was acknowledged is durable, and whoever comes next finds what was not finished."""
+        _log.warning("something hangs; ending without it, nothing is lost by that")
+        os._exit(0 if self._failure is None else 1)
 
     async def _serve(
         self,
@@ -102,7 +131,7 @@ class Process:
         async with parts() as app:
             gc.collect()
             gc.freeze()  # what is there now stays: the collector need not walk it again and again under load
-            if self._failure is None:
+            if not self._ending.is_set():
                 await self._serve_app(app, listener, on_started)
 
     def _serve_app(self, app: ASGIApp, listener: socket.socket, on_started: Callable[[], None]) -> Awaitable[None]:
@@ -116,7 +145,7 @@ class Process:
             ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
-        self._server = _Server(config, on_started)
+        self._server = _Server(config, on_started, self._end)
         return self._server.serve(sockets=[listener])
 
 

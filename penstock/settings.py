@@ -65,7 +65,7 @@ class Ingest(_Group):
     max_event_bytes: int = Field(64 * KIB, ge=KIB, description="Decompressed, of one event.")
     max_batch_bytes: int = Field(5 * MIB, ge=KIB, description="Decompressed, of one batch.")
     max_batch_events: int = Field(1000, ge=1)
-    max_pending_bytes: int = Field(64 * MIB, ge=MIB, description="What may wait for the log; over it: 503.")
+    max_pending_bytes: int = Field(64 * MIB, ge=MIB, description="What may wait, and what may arrive; over it: 503.")
 
 
 class Writer(_Group):

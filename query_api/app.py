@@ -23,14 +23,10 @@ Beside = Callable[[], AbstractAsyncContextManager[object]]
 """What is open while the application runs."""
 
 
-def stale_after_ms(settings: Settings) -> int:
-    """A writer may miss two heartbeats before it is no longer believed."""
-    return round((1 + 2 * settings.writer.heartbeat_seconds) * 1000)
-
-
 def make_freshness(settings: Settings, live: LiveTables) -> Freshness:
-    """The freshness of the live tables."""
-    return Freshness(lambda: read_progress(live.refresh()), SystemClock(), stale_after_ms=stale_after_ms(settings))
+    """The freshness of the live tables; a writer may miss two heartbeats before it is no longer believed."""
+    stale_after_ms = round((1 + 2 * settings.writer.heartbeat_seconds) * 1000)
+    return Freshness(lambda: read_progress(live.refresh()), SystemClock(), stale_after_ms=stale_after_ms)
 
 
 def create_app(

@@ -33,36 +33,28 @@ class _Waiter:
     visible: asyncio.Future[None]
 
 
-def age_of(progress: Mapping[int, Progress], now_ms: int, stale_after_ms: int, started_ms: int | None = None) -> int:
-    """How much time the tables may be behind the log.
-
-    Args:
-        progress: what the writers said last, of each partition.
-        stale_after_ms: a writer that has not said for so long that it has caught up is no longer believed.
-        started_ms: since when the view exists at least; None: now.
-    """
-    if progress and all(_is_current(one, now_ms, stale_after_ms) for one in progress.values()):
-        return 0
-    started_ms = now_ms if started_ms is None else started_ms
-    complete = min((one.complete_ms or started_ms for one in progress.values()), default=started_ms)
-    return max(0, now_ms - complete)
-
-
-def _is_current(progress: Progress, now_ms: int, stale_after_ms: int) -> bool:
-    return progress.caught_up and now_ms - progress.written_ms < stale_after_ms
-
-
 class Freshness:
     """What is known of the view. `run` keeps it up to date; everything else belongs to the event loop that runs it.
 
     Args:
         read: asks the tables; blocks.
         stale_after_ms: a writer that has not said for so long that it has caught up is no longer believed.
+        passed_seconds: grows as time passes, whatever the clock is set to.
     """
 
-    def __init__(self, read: Callable[[], Mapping[int, Progress]], clock: Clock, *, stale_after_ms: int = 3000) -> None:
+    def __init__(
+        self,
+        read: Callable[[], Mapping[int, Progress]],
+        clock: Clock,
+        *,
+        stale_after_ms: int = 3000,
+        passed_seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._read = read
         self._clock = clock
+        self._passed_seconds = passed_seconds
+        self._started_seconds = passed_seconds()
+        self._heard_seconds: dict[int, float] = {}
         self._stale_after_ms = stale_after_ms
         self._started_ms = clock.now_ms()
         self._progress: Mapping[int, Progress] = {}
@@ -74,9 +66,24 @@ class Freshness:
     def age_ms(self) -> int:
         """How much time the view may be behind the log; 0 where nothing is left to write.
 
-        While no writer has ever said anything, it is at least as old as this process.
+        While no writer has ever said anything, it is at least as old as this process. Where the clock was set back, it
+        is at least as old as the last word of a writer.
         """
-        return age_of(self._progress, self._clock.now_ms(), self._stale_after_ms, self._started_ms)
+        now = self._clock.now_ms()
+        known = self._progress.values()
+        if known and all(self._is_current(progress, now) for progress in known):
+            return 0
+        complete = min((progress.complete_ms or self._started_ms for progress in known), default=self._started_ms)
+        longest_silence = min(self._heard_seconds.values(), default=self._started_seconds)
+        return max(now - complete, self._ms_since(longest_silence))
+
+    def _is_current(self, progress: Progress, now_ms: int) -> bool:
+        heard_seconds = self._heard_seconds[progress.partition]
+        silent_ms = max(now_ms - progress.written_ms, self._ms_since(heard_seconds))
+        return progress.caught_up and silent_ms < self._stale_after_ms
+
+    def _ms_since(self, seconds: float) -> int:
+        return round((self._passed_seconds() - seconds) * 1000)
 
     async def wait_for(self, position: Position, timeout_seconds: float) -> None:
         """Returns when everything up to `position` is visible. A partition that nobody has written yet is not.
@@ -114,7 +121,7 @@ class Freshness:
     async def _ask(self, pool: ThreadPoolExecutor) -> None:
         started = time.monotonic()
         try:
-            self._progress = await asyncio.get_running_loop().run_in_executor(pool, self._read)
+            self.hear(await asyncio.get_running_loop().run_in_executor(pool, self._read))
         except Exception as error:  # noqa: BLE001 - whatever it is, the next answer may be there
             if not self._failing:
                 _log.warning("progress of the writers is not readable", reason=str(error))
@@ -122,6 +129,15 @@ class Freshness:
         else:
             self._failing = False
         self._answer_seconds = time.monotonic() - started
+
+    def hear(self, progress: Mapping[int, Progress]) -> None:
+        """Takes what the writers say of themselves; `run` gives it, or who needs the age but once."""
+        heard_before, now = self._heard_seconds, self._passed_seconds()
+        self._heard_seconds = {
+            partition: heard_before[partition] if said == self._progress.get(partition) else now
+            for partition, said in progress.items()
+        }
+        self._progress = progress
 
     def _release_waiters(self) -> None:
         for waiter in self._waiters:

@@ -43,7 +43,8 @@ class Reader:
         """
         started = time.perf_counter()
         try:
-            return self._tables.select(statement.sql + self._settings_clause, statement.values)
+            more = f", {statement.settings}" if statement.settings else ""
+            return self._tables.select(statement.sql + self._settings_clause + more, statement.values)
         finally:
             self._metrics.query_seconds.labels(statement.name).observe(time.perf_counter() - started)
 

@@ -17,11 +17,13 @@ class Statement:
         name: which question it is, for the metrics.
         sql: without FORMAT and without SETTINGS, which whoever runs it adds. Everything that a caller can choose freely
             is a parameter in it; only integers of ours stand in the text.
+        settings: more of them, for this statement alone.
     """
 
     name: str
     sql: str
     values: Mapping[str, Parameter] = field(default_factory=dict)
+    settings: str = ""
 
 
 def moment(parameter: str) -> str:

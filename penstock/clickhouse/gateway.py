@@ -60,6 +60,9 @@ _INSERT_SETTINGS = {
     "input_format_parallel_parsing": 0,  # one block, whatever the size: a token covers exactly one
     "max_insert_block_size": 2_000_000,
     "max_partitions_per_insert_block": 0,
+    # chDB (4.4) takes a write that failed for one that succeeded: files stay empty, and tokens are forgotten. So an
+    # insert begins only where there is room for several.
+    "min_free_disk_bytes_to_perform_insert": 64 << 20,
     "optimize_on_insert": 0,
 }
 
@@ -84,6 +87,8 @@ def translated() -> Iterator[None]:
         raise TablesRefused(f"ClickHouse refused a statement: {error}", number) from error
     except ClickHouseError as error:
         raise TablesUnavailable(f"ClickHouse does not answer: {type(error).__name__}") from error
+    except OSError as error:  # what chDB inserts goes through a temporary file, for which there may be no room
+        raise TablesUnavailable(f"ClickHouse cannot be given the rows: {error.strerror}") from error
 
 
 class ClientTables:

@@ -6,6 +6,7 @@ it all the time, writers whenever they claim partitions: a rebuild takes all par
 row, and holds them off meanwhile.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +18,8 @@ from penstock.errors import TablesHeld
 from schemas.tables import GENERATIONS
 
 FIRST = 1
+
+_TRUSTED_SECONDS = 2.0
 
 _SELECT = f"""
 SELECT sequence, live, held_until > now64(3) FROM {GENERATIONS} ORDER BY sequence DESC LIMIT 1
@@ -112,18 +115,21 @@ class Generations:
 
 
 class LiveTables:
-    """The live tables as readers use them: see `Tables`. `refresh` looks which ones these are."""
+    """The live tables as readers use them: see `Selectable`. `refresh` looks which ones these are."""
 
     def __init__(self, generations: Generations) -> None:
         self._generations = generations
-        self._tables: Tables | None = None
+        self._known: tuple[float, Tables] | None = None
 
     def refresh(self) -> Tables:
         """The tables that are live now."""
-        self._tables = self._generations.live().tables
-        return self._tables
+        tables = self._generations.live().tables
+        self._known = time.monotonic(), tables
+        return tables
 
     def select(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> list[Row]:
-        """See `Tables`."""
-        tables = self._tables or self.refresh()
+        """See `Selectable`. A process that stood still looks first: the tables that it knew may be gone by now."""
+        seen, tables = self._known or (0.0, None)
+        if tables is None or time.monotonic() - seen > _TRUSTED_SECONDS:
+            tables = self.refresh()
         return tables.select(sql, parameters)

@@ -52,13 +52,13 @@ def migrate(generations: Generations, *, dry_run: bool = False) -> MigrationResu
     Raises:
         TablesUnavailable, TablesRefused: as far as it came, it is recorded.
     """
-    first = generations.get(FIRST)
-    result = migrate_tables(first.tables, dry_run=dry_run)
-    if applied_versions(first.tables):
-        live = generations.live()
-        if live.number != FIRST:
-            return migrate_tables(live.tables, dry_run=dry_run)
-    return result
+    first = generations.get(FIRST).tables
+    live = generations.live() if applied_versions(first) else generations.get(FIRST)
+    if live.number != FIRST:
+        if not dry_run and _missing(first):
+            repeat_migrations(first)  # its tables went when others took their place; a later migration alters them
+        migrate_tables(first, dry_run=dry_run)
+    return migrate_tables(live.tables, dry_run=dry_run)
 
 
 def migrate_tables(tables: Tables, *, dry_run: bool = False) -> MigrationResult:
@@ -69,12 +69,22 @@ def migrate_tables(tables: Tables, *, dry_run: bool = False) -> MigrationResult:
     if not dry_run and missing:
         tables.create_database()
         tables.execute(_TABLE)
+        repeat_migrations(tables)  # a rebuild drops tables of the first generation, which later statements name
         for migration in missing:
             for statement in migration.statements:
                 tables.execute(statement)
             line = json.dumps({"version": migration.version, "name": migration.name})
             tables.insert("schema_migrations", line.encode())
     return MigrationResult(missing, known[-1].version)
+
+
+def repeat_migrations(tables: Tables) -> None:
+    """Runs what is recorded as applied once more: it makes the tables and views that are missing."""
+    applied = applied_versions(tables)
+    for migration in migrations():
+        if migration.version in applied:
+            for statement in migration.statements:
+                tables.execute(statement)
 
 
 def check_version(generations: Generations) -> None:

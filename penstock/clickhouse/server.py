@@ -13,8 +13,11 @@ from penstock.settings import ClickHouse
 _PORTS = {"http": 8123, "https": 8443}
 
 
-def open_server(settings: ClickHouse) -> ClientTables:
+def open_server(settings: ClickHouse, *, only_reads: bool = False) -> ClientTables:
     """The tables on the server at `settings.url`; nothing is connected yet.
+
+    Args:
+        only_reads: nobody waits for an answer longer than a read may take.
 
     Raises:
         StartError: the URL is none.
@@ -24,6 +27,9 @@ def open_server(settings: ClickHouse) -> ClientTables:
         raise StartError(f"PENSTOCK_CLICKHOUSE__URL is {settings.url!r}; it must look like http://host:8123.")
     host, port, secure = url.hostname, url.port or _PORTS[url.scheme], url.scheme == "https"
     pool = get_pool_manager(maxsize=32)
+    longest_seconds = settings.query_timeout_seconds
+    if not only_reads:
+        longest_seconds = max(longest_seconds, settings.insert_timeout_seconds)
 
     def connect(database: str | None) -> Client:
         return clickhouse_connect.get_client(
@@ -34,7 +40,7 @@ def open_server(settings: ClickHouse) -> ClientTables:
             password=settings.password.get_secret_value(),
             database=database or "default",
             connect_timeout=settings.connect_timeout_seconds,
-            send_receive_timeout=max(settings.query_timeout_seconds, settings.insert_timeout_seconds),
+            send_receive_timeout=longest_seconds,
             query_retries=0,  # who calls decides: a repeated insert needs its token
             autogenerate_session_id=False,  # a session would serialise its queries
             pool_mgr=pool,

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from consumers.deadletter import StoredLetter, read_letters
-from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show, show_table, telling
+from consumers.letters import StoredLetter, read_letters
+from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show, show_table
+from penstock.commands.watching import watching
 from penstock.errors import StartError
 from penstock.opening import opened_log
 from penstock.operating import operate
-from penstock.operations import OPERATIONS
 
 app = typer.Typer(no_args_is_help=True, help="Look at what could not be processed, and send it through once more.")
 
@@ -74,9 +74,11 @@ def replay(
     """Put what can be processed by now into the log once more. It counts once, however often it is asked for."""
     if bool(letter_ids) == every:
         raise typer.BadParameter("name dead letters, or say --all")
+    from penstock.operations import OPERATIONS
+
     settings = settings_of(config, data_dir)
     arguments = {"ids": letter_ids or []}
-    with telling(as_json) as report:
+    with watching() as report:
         result = operate(settings, OPERATIONS, "replay dead letters", arguments, report)
     outcomes = result["letters"]
     lines = [

@@ -2,15 +2,14 @@
 
 import json
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from penstock.settings import CONFIG_VARIABLE, PREFIX, Settings, load
+from penstock.telemetry import configure_logging
 
 DataDir = Annotated[
     Path | None,
@@ -33,23 +32,8 @@ def settings_of(config: Path | None, data_dir: Path | None) -> Settings:
     if config is not None:
         os.environ[CONFIG_VARIABLE] = str(config)
     settings = load()
+    configure_logging(settings.log.model_copy(update={"level": "warning"}))  # a server says more, by its own settings
     return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir})
-
-
-@contextmanager
-def telling(as_json: bool) -> Iterator[Callable[[str], None]]:
-    """Shows how far an operation is, in one line that goes when it is done; to people who look on, and to no script."""
-    shown = not as_json and sys.stderr.isatty()
-
-    def report(text: str) -> None:
-        if shown:
-            typer.echo(f"\r\033[K{text} …", nl=False, err=True)
-
-    try:
-        yield report
-    finally:
-        if shown:
-            typer.echo("\r\033[K", nl=False, err=True)
 
 
 def show(result: Mapping[str, Any], as_json: bool, text: str) -> None:

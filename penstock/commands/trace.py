@@ -5,20 +5,22 @@ from uuid import UUID
 
 import typer
 
-from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show, telling
+from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show
+from penstock.commands.watching import watching
 from penstock.operating import operate
-from penstock.operations import OPERATIONS
 
 
-def trace(
+def trace_command(
     event_id: Annotated[UUID, typer.Argument(metavar="ID", help="The event's id, as its write answered it.")],
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Say where an event is: accepted, in the log, in the tables; or why it is not. Looks in all projects."""
+    from penstock.operations import OPERATIONS
+
     settings = settings_of(config, data_dir)
-    with telling(as_json) as report:
+    with watching() as report:
         found = operate(settings, OPERATIONS, "trace", {"id": str(event_id)}, report)
     show(found, as_json, "\n".join(f"{name:<10} {text}" for name, text in _told(found).items() if text))
 

@@ -103,6 +103,7 @@ def _create(admin: KafkaAdminClient, settings: Kafka, topics: list[Topic]) -> No
     for topic in topics:
         policy = POLICIES[topic]
         configs = {"cleanup.policy": "compact"} if policy.compacted else {"retention.ms": "-1"}
+        configs["message.timestamp.type"] = "LogAppendTime"  # else a clock that is an hour ahead of Kafka's is refused
         wanted.append(
             NewTopic(
                 name=topic_name(settings, topic),

@@ -9,6 +9,7 @@ events are appended by the one process that holds the data directory.
 """
 
 import asyncio
+import os
 import sqlite3
 import threading
 import time
@@ -30,6 +31,9 @@ _PARTITION_SHIFT = 40
 """A record's rowid is its partition and its offset in one number, so that appending and reading need no index."""
 
 _MAX_RECORD_BYTES = 1 << 20
+
+_KEPT_FREE_BYTES = 32 << 20
+"""The log leaves so much of its disk to the tables, which are mostly on the same: for what they have begun to write."""
 
 _OTHER_PROCESS_SECONDS = 0.25
 """How often a waiting tail looks whether another process wrote: nobody tells it."""
@@ -67,12 +71,20 @@ def connect(path: Path) -> sqlite3.Connection:
 class SqliteLog:
     """See `EventLog`."""
 
-    def __init__(self, directory: Path, *, partitions: int = 1, max_pending_bytes: int = 64 << 20) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        partitions: int = 1,
+        max_pending_bytes: int = 64 << 20,
+        kept_free_bytes: int = _KEPT_FREE_BYTES,
+    ) -> None:
         """A log in `directory`; `partitions` counts only when the file is made."""
         self._path = directory / FILE_NAME
         self._wanted_partitions = partitions
         self._partitions = 0
         self._max_pending_bytes = max_pending_bytes
+        self._kept_free_bytes = kept_free_bytes
         self._next_offsets: list[int] = []
         self._appended = {topic: threading.Condition() for topic in Topic}
         self._failure: str = ""
@@ -148,6 +160,7 @@ class SqliteLog:
         Without it a process that is asked before it gets requests would stay out of use after a disk was full once.
         """
         if self._failure:
+            self._expect_room()
             with self._publish_lock, _translated("store events"):
                 self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", [time.time_ns()])
             self._failure = ""
@@ -160,6 +173,7 @@ class SqliteLog:
         """Stores all of `appends` in one transaction, or none; returns them decided."""
         records = pack_appends(appends, _MAX_RECORD_BYTES, self._partitions)
         try:
+            self._expect_room()
             with _translated("store events"):
                 offsets = self._insert(records)
         except LogUnavailable as error:
@@ -170,6 +184,13 @@ class SqliteLog:
         self._failure = ""
         self._notify(Topic.EVENTS)
         return [append for record, at in zip(records, offsets, strict=True) for append in record.stored(at)]
+
+    def _expect_room(self) -> None:
+        disk = os.statvfs(self._path.parent)
+        if disk.f_bavail * disk.f_frsize < self._kept_free_bytes:
+            raise LogUnavailable(
+                f"The event log cannot store events: its disk has less than {self._kept_free_bytes >> 20} MiB"
+            )
 
     def _failed(self, records: list[PackedRecord], error: LogUnavailable) -> list[Append]:
         self._failure = error.message

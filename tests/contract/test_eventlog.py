@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,7 +20,8 @@ from penstock.eventlog import Entry, EventLog, StoredRecord
 from penstock.eventlog.kafka import KafkaLog, create_topics
 from penstock.eventlog.sqlite import FILE_NAME, SqliteLog, connect
 from penstock.settings import Kafka
-from schemas.record import unpack
+from schemas.deletion import Deletion
+from schemas.record import pack_deletion, unpack
 from schemas.topics import Topic, partition_of
 from tests.support.fixtures import entries, entry, event, ids_of, kafka_settings, needed, the_broker
 from tests.support.kafka_broker import KafkaBroker
@@ -54,6 +56,9 @@ def locked_file(path: Path) -> Iterator[None]:
     finally:
         other.execute("ROLLBACK")
         other.close()
+
+
+MARKER = pack_deletion(Deletion("id", "project", "name"), accepted_ms=1)
 
 
 @contextmanager
@@ -241,6 +246,25 @@ def test_a_record_tells_when_its_first_event_was_accepted_and_whether_ids_are_de
             records = [unpack(record.value or b"") for record in await asyncio.to_thread(read, log)]
         found = {(record.accepted_ms, record.derived) for record in records}
         assert found == {(1_700_000_000_123, False), (1_700_000_000_456, True)}
+
+    run(scenario())
+
+
+def test_a_marker_stands_in_every_partition_behind_what_was_appended_before(driver: Driver) -> None:
+    async def scenario() -> None:
+        async with running(driver.make()) as log:
+            appended = [log.append([entry(event())], 1) for _ in range(40)]
+            marked = log.mark(MARKER, 1)
+            later = [log.append([entry(event())], 1) for _ in range(40)]
+            place = await marked
+            before, after = await settled(appended), await settled(later)
+            records = await asyncio.to_thread(read, log)
+        assert place.keys() == set(range(PARTITIONS))
+        assert all(offset < place[number] for position in before for number, offset in position.items())
+        assert all(offset > place[number] for position in after for number, offset in position.items())
+        found = {record.partition: record.offset for record in records if record.value == MARKER}
+        assert found == place
+        assert len([record for record in records if record.value == MARKER]) == PARTITIONS
 
     run(scenario())
 
@@ -625,7 +649,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_sqlite_full_disk_refuses_keeps_its_data_and_recovers(small_disk: Path) -> None:
     async def scenario() -> None:
-        async with running(SqliteLog(small_disk, partitions=PARTITIONS)) as log:
+        async with running(SqliteLog(small_disk, partitions=PARTITIONS, kept_free_bytes=0)) as log:
             ballast = small_disk / "ballast"
             ballast.write_bytes(b"x" * 900_000)
             stored = await append_until_refused(log)
@@ -637,6 +661,18 @@ def test_sqlite_full_disk_refuses_keeps_its_data_and_recovers(small_disk: Path) 
             await eventually_appends(log)
             log.publish(Topic.CONTROL, "k", b"v")
             assert len(all_ids(log)) == len(stored) + 1
+
+    run(scenario())
+
+
+def test_sqlite_leaves_some_of_the_disk_to_the_tables(small_disk: Path) -> None:
+    async def scenario() -> None:
+        async with running(SqliteLog(small_disk, partitions=PARTITIONS, kept_free_bytes=1 << 20)) as log:
+            stored = await append_until_refused(log)
+            assert stored
+            assert shutil.disk_usage(small_disk).free > 900_000
+            with pytest.raises(LogUnavailable, match="disk"):
+                await asyncio.to_thread(log.check)
 
     run(scenario())
 

@@ -168,14 +168,14 @@ def test_a_token_is_remembered_over_other_inserts(migrated: ClientTables) -> Non
 
 def test_an_insert_of_50000_rows_is_one_part_of_every_table(migrated: ClientTables) -> None:
     lines = b"\n".join(event_line(offset=0, index=index, year=2000 + index % 40) for index in range(50_000))
-    for table in PROJECTIONS:
+    for table in TABLES:
         migrated.execute(f"SYSTEM STOP MERGES {table}")
     for _ in range(2):
         migrated.insert("events", lines, token="t")
     assert projected(migrated) == dict.fromkeys(PROJECTIONS, 50_000)
     sql = "SELECT table, count() FROM system.parts WHERE database = currentDatabase() AND active GROUP BY table"
     parts = {str(table): int(str(count)) for table, count in migrated.select(sql)}
-    assert {table: parts[table] for table in PROJECTIONS} == dict.fromkeys(PROJECTIONS, 1)
+    assert {table: parts[table] for table in TABLES} == dict.fromkeys(TABLES, 1)
 
 
 def test_times_end_in_z_and_members_left_out_have_their_default(migrated: ClientTables) -> None:
@@ -299,7 +299,7 @@ def test_a_server_that_dies_in_the_middle_of_an_answer_is_unavailable(bridge: Br
 def test_a_server_that_hangs_is_unavailable_in_time(bridge: BridgeServer) -> None:
     from penstock.clickhouse.server import open_server
 
-    settings = ClickHouse(url=bridge.url, database="x", query_timeout_seconds=1, insert_timeout_seconds=1)
+    settings = ClickHouse(url=bridge.url, database="x", query_timeout_seconds=3, insert_timeout_seconds=3)
     tables = open_server(settings)
     try:
         tables.create_database()
@@ -346,8 +346,6 @@ def test_migrations_from_empty_twice_and_recorded(tables: ClientTables) -> None:
 def test_migrations_go_on_where_they_were_interrupted(tables: ClientTables) -> None:
     total = sum(len(migration.statements) for migration in migrations())
     for stop_after in range(1, total + 1, 5):
-        if stop_after > sum(len(one.statements) for one in migrate_tables(tables, dry_run=True).applied):
-            break  # what was interrupted behind a whole migration leaves fewer
         with pytest.raises(InterruptedError):
             migrate_tables(Interrupted(tables, stop_after))
         with pytest.raises(TablesUnavailable, match="penstock migrate"):
@@ -390,8 +388,8 @@ def test_the_columns_in_code_are_the_tables(migrated: ClientTables, table: str, 
 
 
 def test_every_table_that_an_insert_reaches_remembers_tokens_alike() -> None:
-    table = r"CREATE TABLE (\w+)[^;]*non_replicated_deduplication_window = (\d+)"
-    windows = dict(re.findall(table, current_sql()))
+    pattern = r"CREATE TABLE (\w+)[^;]*?non_replicated_deduplication_window = (\d+)"
+    windows = dict(re.findall(pattern, current_sql()))
     assert set(windows) == {*TABLES, "derived_ids", "late_ids"}
     assert len(set(windows.values())) == 1
 

@@ -1,6 +1,5 @@
 """The two forms, started once for all end-to-end tests. Tests that kill processes start their own."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,35 +7,27 @@ import pytest
 
 from tests.support.clickhouse_server import BridgeServer
 from tests.support.client import Client
+from tests.support.clocks import SetClock
 from tests.support.deployments import Deployment, Embedded, Project, ScaledOut
+from tests.support.fixtures import bridge, broker, needed, the_bridge, the_broker
 from tests.support.kafka_broker import KafkaBroker
-from tests.support.services import ServiceUnavailable
+
+__all__ = ["bridge", "broker"]
 
 FORMS = ["embedded", "kafka"]
 
 
-@pytest.fixture(scope="session")
-def kafka_services() -> Iterator[tuple[KafkaBroker, BridgeServer]]:
-    try:
-        with KafkaBroker() as broker, BridgeServer() as bridge:
-            yield broker, bridge
-    except ServiceUnavailable as missing:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(str(missing))
-
-
-def make(form: str, directory: Path, request: pytest.FixtureRequest) -> Deployment:
-    """A deployment of the form, not started."""
+def make(form: str, directory: Path) -> Deployment:
+    """A deployment of the form, not started; its services run."""
     if form == "embedded":
         return Embedded(directory)
-    return ScaledOut(directory, *request.getfixturevalue("kafka_services"))
+    return ScaledOut(directory, needed(the_broker), needed(the_bridge))
 
 
 @pytest.fixture(scope="session", params=FORMS)
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """One running product that tests share; each takes a project of its own."""
-    running = make(request.param, tmp_path_factory.mktemp(request.param), request)
+    running = make(request.param, tmp_path_factory.mktemp(request.param))
     try:
         running.start()
         yield running
@@ -47,7 +38,7 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 @pytest.fixture(params=FORMS)
 def own_deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
     """A running product for one test, which may kill its processes."""
-    running = make(request.param, tmp_path, request)
+    running = make(request.param, tmp_path)
     try:
         running.start()
         yield running
@@ -65,3 +56,35 @@ def client(deployment: Deployment, project: Project) -> Iterator[Client]:
     made = Client(deployment, project)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="package")
+def clock(tmp_path_factory: pytest.TempPathFactory) -> SetClock:
+    """The clock of `scaled_out`, which is right unless a test sets it."""
+    return SetClock(tmp_path_factory.mktemp("clock"))
+
+
+@pytest.fixture(scope="package")
+def scaled_out(tmp_path_factory: pytest.TempPathFactory, clock: SetClock) -> Iterator[ScaledOut]:
+    """A running product that tests share, on services that they may break; see `mended`."""
+    directory = tmp_path_factory.mktemp("scaled-out")
+    settings = {
+        "PENSTOCK_KAFKA__DELIVERY_TIMEOUT_SECONDS": "4",
+        "PENSTOCK_CLICKHOUSE__QUERY_TIMEOUT_SECONDS": "2",
+        **clock.environment,
+    }
+    running = ScaledOut(directory, needed(the_broker), needed(the_bridge), settings)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def mended(scaled_out: ScaledOut, clock: SetClock, broker: KafkaBroker, bridge: BridgeServer) -> ScaledOut:
+    """The same, ready to be used: its services run and its clock is right, whatever the test before did to them."""
+    del broker, bridge
+    clock.set_off(0)
+    scaled_out.wait_ready()
+    return scaled_out

@@ -130,6 +130,7 @@ def test_a_dead_letter_that_is_replayed_counts_once_however_often_it_is_asked_fo
     )
     assert shown["replayedAt"]
     assert shown["value"]
+    assert deployment.cli_json("verify")["ok"]
     stored_key = dead_copy(deployment, shown)
     assert statuses(deployment, stored_key) == ["already stored"]
     assert client.counts() == {"dead": 1}

@@ -336,7 +336,7 @@ def test_sigterm_ends_it_whatever_hangs(group: Group, broker: KafkaBroker, bridg
 def test_a_poison_record_is_set_aside_and_can_be_looked_at(group: Group) -> None:
     from kafka import KafkaProducer
 
-    from consumers.deadletter import read_letters
+    from consumers.letters import read_letters
 
     producer = KafkaProducer(bootstrap_servers=group.kafka.bootstrap_servers)
     producer.send(f"{group.kafka.topic_prefix}.events", value=b"nonsense", partition=1).get(10)
@@ -351,3 +351,23 @@ def test_a_poison_record_is_set_aside_and_can_be_looked_at(group: Group) -> None
     finally:
         log.close()
     stops_cleanly(consumer)
+
+
+def test_where_nearly_all_records_are_poison_the_process_ends_rather_than_set_all_aside(group: Group) -> None:
+    from kafka import KafkaProducer
+
+    from consumers.letters import read_letters
+
+    producer = KafkaProducer(bootstrap_servers=group.kafka.bootstrap_servers)
+    topic = f"{group.kafka.topic_prefix}.events"
+    for _ in range(60):
+        producer.send(topic, value=b"nonsense", partition=1).get(10)
+    producer.close()
+    consumer = group.consumer()
+    assert consumer.wait(30) != 0
+    assert "penstock dead-letters list" in consumer.log_tail()
+    log = KafkaLog(group.kafka)
+    try:
+        assert 0 < len(read_letters(log)) <= 60
+    finally:
+        log.close()

@@ -64,7 +64,7 @@ class World:
 
     def __init__(self, tables: Tables, directory: Path, partitions: int = 2) -> None:
         self.tables = tables
-        self.log = SqliteLog(directory)
+        self.log = SqliteLog(directory, partitions=partitions)
         self.log.open()
         self.records: dict[int, list[StoredRecord]] = {number: [] for number in range(partitions)}
         self.first_copies: dict[int, set[str]] = {number: set() for number in range(partitions)}
@@ -784,6 +784,18 @@ def test_the_progress_says_what_is_stored_and_whether_anything_is_left(world: Wo
     assert [(one.caught_up, one.complete_ms) for one in read_progress(world.tables).values()] == [(False, 0)]
     world.write(world.pipeline())
     assert all(one.caught_up for one in read_progress(world.tables).values())
+
+
+def test_where_the_clock_is_set_back_what_lags_is_not_said_to_be_complete_until_the_old_time_comes(
+    world: World,
+) -> None:
+    world.grow()
+    sink = Sink(fixed(world.tables), "x")
+    sink.claim([0], 5)
+    sink.heartbeat(LogEnds({0: 0}, 9_000_000), 9_000_000)  # caught up
+    for now_ms in (1_000_000, 1_005_000):  # set back, and something is left
+        sink.heartbeat(LogEnds({0: 4}, now_ms), now_ms)
+    assert [one.complete_ms for one in read_progress(world.tables).values()] == [1_000_000]
 
 
 @pytest.mark.services

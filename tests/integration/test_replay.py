@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.deadletter import StoredLetter, read_letters
+from consumers.letters import StoredLetter, read_letters
 from consumers.pipeline import Pipeline
 from consumers.replaying import Outcome, Status, chosen, replay
 from consumers.sink import LogEnds

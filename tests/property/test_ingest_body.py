@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.body import read_body
+from ingest.body import BodyRoom, read_body
 from penstock.errors import MalformedBody, PayloadTooLarge, RequestError
 
 LIMIT = 20_000
@@ -23,7 +23,7 @@ def read(chunks: list[bytes], encoding: bytes) -> bytes:
     async def receive() -> Any:
         return next(messages)
 
-    return asyncio.run(read_body({"type": "http"}, receive, LIMIT, encoding))
+    return asyncio.run(read_body({"type": "http"}, receive, LIMIT, encoding, BodyRoom(1 << 30)))
 
 
 def compressed(part: bytes, encoding: bytes) -> bytes:

@@ -8,7 +8,7 @@ What it answers: ``GET /ping``, and statements as ClickHouse takes them: in the 
 values bound by the engine, settings and ``database`` as URL parameters, multipart forms, bodies in gzip, deflate, zstd
 and lz4 or chunked, sessions (temporary tables, ``SET``, ``USE``; the second statement at a time is refused with 373),
 the format of the statement or ``default_format``. Errors carry ``X-ClickHouse-Exception-Code`` and the server's own
-status.
+status. ``PUT /faults`` makes it fail on purpose (see ``clickhouse_faults``), ``GET /faults`` tells how often it did.
 
 How inserts travel. ``INSERT INTO t FORMAT x`` goes through chDB's streaming insert: from memory, for 6 MB of JSON lines
 10 to 40 % quicker than from a file in /dev/shm, and it cuts blocks at ``max_insert_block_size`` as a server does
@@ -60,6 +60,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.support.clickhouse_faults import Fault, Faults
 
 # --- statements: pure text -------------------------------------------------------------------------------------------
 
@@ -255,6 +257,22 @@ class Engine:
                 session.close()
             else:
                 self._lent.put(session)
+
+    @contextlib.contextmanager
+    def without_some_views(self, database: str) -> Iterator[None]:
+        """Every second materialized view of the database is away."""
+        connection = self._connect()
+        connection.query(b"USE " + identifier(database), "Null")
+        sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'MaterializedView'"
+        names = connection.query(f"{sql} ORDER BY name", "TSVRaw").bytes().decode("utf-8").split()[::2]
+        try:
+            for name in names:
+                connection.query(b"DETACH VIEW " + identifier(name), "Null")
+            yield
+        finally:
+            for name in names:
+                connection.query(b"ATTACH TABLE IF NOT EXISTS " + identifier(name), "Null")
+            connection.close()
 
     @contextlib.contextmanager
     def session(self, session_id: str, timeout_seconds: float, must_exist: bool) -> Iterator[Session]:
@@ -457,19 +475,42 @@ def answer(engine: Engine, request: Request) -> Response:
     try:
         return _answer_statement(engine, with_form(request), query_id)
     except StatementError as refused:
-        headers = {**_headers(query_id), "X-ClickHouse-Exception-Code": str(refused.code)}
-        status = _STATUS_OF_CODE.get(refused.code, HTTPStatus.INTERNAL_SERVER_ERROR)
-        message = refused.message
-        if not message.startswith("Code: "):
-            message = f"Code: {refused.code}. DB::Exception: {message}"
-        return Response(status, message.encode("utf-8", "replace") + b"\n", headers)
+        return _refusal(refused, query_id)
+
+
+def _refusal(refused: StatementError, query_id: str) -> Response:
+    headers = {**_headers(query_id), "X-ClickHouse-Exception-Code": str(refused.code)}
+    status = _STATUS_OF_CODE.get(refused.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    message = refused.message
+    if not message.startswith("Code: "):
+        message = f"Code: {refused.code}. DB::Exception: {message}"
+    return Response(status, message.encode("utf-8", "replace") + b"\n", headers)
+
+
+def answer_with_fault(engine: Engine, request: Request, fault: Fault) -> Response | None:
+    """The same, with a fault; None for no answer at all."""
+    if not fault.fails:
+        return answer(engine, request)
+    if fault.effect == "all":
+        answer(engine, request)
+    elif fault.effect == "some":
+        with engine.without_some_views(request.query.get("database", "default")):
+            answer(engine, request)
+    if fault.drop or fault.code is None:
+        return None
+    return _refusal(StatementError(fault.code, f"ordered by a test, effect: {fault.effect}."), str(uuid.uuid4()))
+
+
+def _text(request: Request) -> bytes:
+    """The statement with its data, which may stand in the URL and in the body."""
+    in_url = request.query.get("query", "").encode("utf-8")
+    in_body = decompress(request.body, request.headers.get("content-encoding", ""))
+    return b"\n".join(part for part in (in_url, in_body) if part)
 
 
 def _answer_statement(engine: Engine, request: Request, query_id: str) -> Response:
     query = request.query
-    in_url = query.get("query", "").encode("utf-8")
-    in_body = decompress(request.body, request.headers.get("content-encoding", ""))
-    text = b"\n".join(part for part in (in_url, in_body) if part)
+    text = _text(request)
     if not text:
         return Response(HTTPStatus.OK, b"Ok.\n", {})
     statement = parse(text)
@@ -536,24 +577,43 @@ class Handler(socketserver.StreamRequestHandler):
         if request is None:
             return False
         with self.server.busy():
-            self._write(self._answer(request))
+            response = self._answer(request)
+            if response is None:
+                return False
+            self._write(response)
         return request.headers.get("connection", "").lower() != "close"
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: Request) -> Response | None:
         if request.path in ("/ping", "/replicas_status"):
             return Response(HTTPStatus.OK, b"Ok.\n", {})
+        if request.path == "/faults":
+            return self._order(request)
         if request.path != "/":
             return Response(HTTPStatus.NOT_FOUND, b"There is no handle " + request.path.encode() + b"\n", {})
         started = time.perf_counter()
-        response = answer(self.server.engine, request)
-        if self.server.verbose or response.status != HTTPStatus.OK:
+        response = self._answer_or_fail(request)
+        if self.server.verbose or response is None or response.status != HTTPStatus.OK:
             self._log(request, response, time.perf_counter() - started)
         return response
 
-    def _log(self, request: Request, response: Response, seconds: float) -> None:
+    def _answer_or_fail(self, request: Request) -> Response | None:
+        faults = self.server.faults
+        fault = faults.hit(_text(with_form(request))) if faults.armed else None
+        if fault is None:
+            return answer(self.server.engine, request)
+        faults.wait(fault.delay_seconds)
+        return answer_with_fault(self.server.engine, request, fault)
+
+    def _order(self, request: Request) -> Response:
+        if request.method == "PUT":
+            self.server.faults.set(request.body)
+        return Response(HTTPStatus.OK, self.server.faults.report(), {"Content-Type": "application/json"})
+
+    def _log(self, request: Request, response: Response | None, seconds: float) -> None:
         said = (request.query.get("query") or request.body[:300].decode("utf-8", "replace"))[:300]
-        reply = b"" if response.status == HTTPStatus.OK else b" -> " + response.body[:500].strip()
-        line = f"{response.status.value} {seconds * 1000:.1f} ms {said!r}{reply.decode('utf-8', 'replace')}"
+        status = "no answer" if response is None else response.status.value
+        reply = b"" if response is None or response.status == HTTPStatus.OK else b" -> " + response.body[:500].strip()
+        line = f"{status} {seconds * 1000:.1f} ms {said!r}{reply.decode('utf-8', 'replace')}"
         print(line, file=sys.stderr, flush=True)
 
     def _read_request(self) -> Request | None:
@@ -616,6 +676,7 @@ class Bridge(socketserver.ThreadingTCPServer):
     def __init__(self, address: tuple[str, int], engine: Engine, *, verbose: bool) -> None:
         super().__init__(address, Handler)
         self.engine = engine
+        self.faults = Faults()
         self.verbose = verbose
         self._busy = 0
         self._idle = threading.Condition()

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import http.client
 import importlib.util
+import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
+from tests.support.clickhouse_faults import Fault, ordered
 from tests.support.services import REPOSITORY, Process, Service, ServiceUnavailable
 
 
@@ -36,6 +40,27 @@ class BridgeServer(Service):
         super().__init__(data_dir, port=port)
         self.url = f"http://{self.host}:{self.port}"
         self._verbose = verbose
+
+    @contextmanager
+    def faulty(self, *faults: Fault) -> Iterator[Callable[[], list[int]]]:
+        """While it lasts, statements meet the faults; gives a function that tells how many each one hit so far.
+
+        A bridge that is killed meanwhile comes back without them.
+        """
+        self._order("PUT", ordered(faults))
+        try:
+            yield lambda: self._order("GET")
+        finally:
+            if self.running:
+                self._order("PUT", ordered([]))
+
+    def _order(self, method: str, body: bytes = b"") -> list[int]:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
+        try:
+            connection.request(method, "/faults", body)
+            return list(json.loads(connection.getresponse().read()))
+        finally:
+            connection.close()
 
     def _prepare(self) -> Process:
         if importlib.util.find_spec("chdb") is None:

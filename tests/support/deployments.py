@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import httpx
 
 from tests.support.clickhouse_server import BridgeServer
 from tests.support.kafka_broker import KafkaBroker
+from tests.support.kafka_cluster import KafkaCluster
 from tests.support.services import LOOPBACK, Process, free_port
 
 PENSTOCK = [sys.executable, "-m", "penstock"]
@@ -56,8 +57,10 @@ class Deployment(ABC):
     ingest_urls: Sequence[str]
     query_url: str
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+        """`settings`: variables beyond those that the form needs."""
         self.directory = directory
+        self.settings = dict(settings or {})
 
     @abstractmethod
     def environment(self) -> dict[str, str]:
@@ -114,12 +117,12 @@ class Deployment(ABC):
             _wait_until(lambda url=url: httpx.post(f"{url}/v1/track", headers=headers, json={}).status_code == 422)
         _wait_until(lambda: httpx.get(f"{self.query_url}/events/names", headers=headers).status_code == 200)
 
-    def process(self, name: str, *arguments: str) -> Process:
-        """A process of `penstock`, not started."""
+    def process(self, name: str, *arguments: str, **settings: str) -> Process:
+        """A process of `penstock`, not started; `settings` are its own."""
         return Process(
             [*PENSTOCK, *arguments],
             log_file=self.directory / f"{name}.log",
-            env=_only(clean_environment(self.environment())),
+            env=_only(clean_environment({**self.environment(), **settings})),
         )
 
 
@@ -163,15 +166,15 @@ class Embedded(Deployment):
 
     name = "embedded"
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
+    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(directory, settings)
         self.port = free_port()
         self.query_url = f"http://{LOOPBACK}:{self.port}"
         self.ingest_urls = [self.query_url]
         self._up = self.process("up", "up", "--port", str(self.port))
 
     def environment(self) -> dict[str, str]:
-        return {"PENSTOCK_DATA_DIR": str(self.directory / "data")}
+        return {"PENSTOCK_DATA_DIR": str(self.directory / "data"), **self.settings}
 
     def processes(self) -> dict[str, Process]:
         return {"up": self._up}
@@ -190,8 +193,16 @@ class ScaledOut(Deployment):
 
     name = "kafka"
 
-    def __init__(self, directory: Path, broker: KafkaBroker, bridge: BridgeServer, *, consumers: int = 1) -> None:
-        super().__init__(directory)
+    def __init__(
+        self,
+        directory: Path,
+        broker: KafkaBroker | KafkaCluster,
+        bridge: BridgeServer,
+        settings: Mapping[str, str] | None = None,
+        *,
+        consumers: int = 1,
+    ) -> None:
+        super().__init__(directory, settings)
         self._broker = broker
         self._bridge = bridge
         self._suffix = uuid4().hex[:8]
@@ -214,6 +225,7 @@ class ScaledOut(Deployment):
             "PENSTOCK_KAFKA__GROUP": f"e2e-{self._suffix}",
             "PENSTOCK_CLICKHOUSE__URL": self._bridge.url,
             "PENSTOCK_CLICKHOUSE__DATABASE": f"e2e_{self._suffix}",
+            **self.settings,
         }
 
     def processes(self) -> dict[str, Process]:

@@ -5,7 +5,8 @@ overrides). It needs ``mvn`` for that first fetch, and ``java`` (17 or newer) on
 
 ``python -m tests.support.kafka_broker`` starts one, prints its bootstrap server and runs until Ctrl-C.
 
-What one node does not prove: replication, leader elections, rebalances of partitions between brokers, TLS and SASL.
+What one node does not prove: replication, leader elections, rebalances of partitions between brokers; for these there is
+``kafka_cluster``. TLS and SASL are proved by neither.
 """
 
 from __future__ import annotations
@@ -59,9 +60,11 @@ class KafkaBroker(Service):
         heap: The JVM's ``-Xmx``.
         settings: Broker properties that replace or complete the ones chosen here, such as
             ``{"log.retention.ms": "1000"}``. ``log.segment.bytes`` and the like are better set per topic.
+        cluster_id: Default: one of its own.
 
     Attributes:
         bootstrap_servers: ``127.0.0.1:port``.
+        controller: The same for the controllers among themselves.
         log_file: stdout and stderr of the broker, over all starts.
     """
 
@@ -75,13 +78,19 @@ class KafkaBroker(Service):
         fast_start: bool = True,
         heap: str = "512m",
         settings: Mapping[str, str] | None = None,
+        cluster_id: str | None = None,
     ) -> None:
         super().__init__(data_dir, port=port)
         self.bootstrap_servers = f"{self.host}:{self.port}"
-        self._controller_port = free_port()
+        self.controller = f"{self.host}:{free_port()}"
+        self._cluster_id = cluster_id or new_cluster_id()
         self._jvm_options = (*QUIET_JVM, *LOG_TO_STDERR, f"-Xmx{heap}", *(FAST_START if fast_start else ()))
         self._settings = {**(FAST_RETURN if fast_start else {}), **(settings or {})}
         self._properties_file = self.data_dir / "server.properties"
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """More broker properties, from the next start on."""
+        self._settings |= settings
 
     def run_tool(self, main_class: str, *args: str, timeout_seconds: float = 120.0) -> str:
         """Run one of Kafka's own tools, such as ``org.apache.kafka.tools.ProducerPerformance``, and return its stdout.
@@ -110,8 +119,7 @@ class KafkaBroker(Service):
             return False
 
     def _format_storage(self) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode("ascii")
-        arguments = ["format", f"--cluster-id={cluster_id}", "-c", str(self._properties_file)]
+        arguments = ["format", f"--cluster-id={self._cluster_id}", "-c", str(self._properties_file)]
         command = [java(), *QUIET_JVM, *FAST_START, "-cp", class_path(), "kafka.tools.StorageTool", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode != 0:
@@ -120,8 +128,13 @@ class KafkaBroker(Service):
             )
 
     def _properties(self, log_dir: Path) -> str:
-        listeners = f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{self.host}:{self._controller_port}"
+        listeners = f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{self.controller}"
         return "".join(f"{key}={value}\n" for key, value in broker_settings(log_dir, listeners, self._settings).items())
+
+
+def new_cluster_id() -> str:
+    """What binds the storage of a cluster's nodes together."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode("ascii")
 
 
 def broker_settings(log_dir: Path, listeners: str, overrides: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from ingest.body import JSON_TYPES, media_type, read_body
+from ingest.body import JSON_TYPES, BodyRoom, media_type, read_body
 from penstock.errors import MalformedBody, PayloadTooLarge, RequestError, UnsupportedMediaType
 
 LIMIT = 64 * 1024
@@ -27,7 +27,7 @@ def read(*chunks: bytes, encoding: bytes | None = None, limit: int = LIMIT) -> b
     async def receive() -> Any:
         return next(waiting)
 
-    return asyncio.run(read_body({"type": "http"}, receive, limit, encoding))
+    return asyncio.run(read_body({"type": "http"}, receive, limit, encoding, BodyRoom(limit * 2)))
 
 
 COMPRESS = {
@@ -125,4 +125,4 @@ def test_a_body_whose_end_never_comes_is_malformed(chunks: list[bytes]) -> None:
         return next(waiting, {"type": "http.disconnect"})
 
     with pytest.raises(MalformedBody, match="closed"):
-        asyncio.run(read_body({"type": "http"}, receive, LIMIT, None))
+        asyncio.run(read_body({"type": "http"}, receive, LIMIT, None, BodyRoom(LIMIT)))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from consumers.deadletter import DeadLetter, DeadLetterLimit, publish, publish_replayed, read_letters
+from consumers.deadletter import DeadLetter, DeadLetterLimit, publish, publish_replayed
+from consumers.letters import read_letters
 from penstock.commands.dead_letters import _printable
 from penstock.errors import StartError
 from penstock.eventlog.sqlite import SqliteLog

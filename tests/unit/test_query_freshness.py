@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,13 +16,17 @@ NOW = 1_000_000
 
 
 class FrozenClock:
-    """Stands at `now`."""
+    """Stands at `now`; how much time has passed it tells apart, as it does not depend on what the clock is set to."""
 
     def __init__(self) -> None:
         self.now = NOW
+        self.passed_ms = 0
 
     def now_ms(self) -> int:
         return self.now
+
+    def passed_seconds(self) -> float:
+        return self.passed_ms / 1000
 
 
 class Writers:
@@ -50,7 +55,7 @@ def play(writers: Writers, clock: FrozenClock, script: Any) -> Freshness:
     """Runs `script(freshness)` beside the task, once that has asked."""
 
     async def scene() -> Freshness:
-        freshness = Freshness(writers, clock)
+        freshness = Freshness(writers, clock, passed_seconds=clock.passed_seconds)
         task = asyncio.create_task(freshness.run())
         await asyncio.sleep(0.02)
         assert writers.asked
@@ -68,10 +73,11 @@ async def nothing(_: Freshness) -> None:
     """Just runs."""
 
 
-def age(*progress: Progress, later_ms: int = 0) -> int:
+def age(*progress: Progress, later_ms: int = 0, set_back_ms: int = 0) -> int:
     clock = FrozenClock()
     freshness = play(Writers(*progress), clock, nothing)
-    clock.now += later_ms
+    clock.now += later_ms - set_back_ms
+    clock.passed_ms += later_ms
     return freshness.age_ms()
 
 
@@ -99,6 +105,42 @@ def test_a_writer_that_completed_nothing_counts_from_the_start_too() -> None:
 
 def test_an_age_is_never_negative() -> None:
     assert age(written(0, 1, caught_up=False, complete=NOW + 500)) == 0
+
+
+HOUR_MS = 3_600_000
+
+
+def test_where_the_clock_was_set_back_the_age_is_what_has_passed_since() -> None:
+    assert age(written(0, 1), later_ms=2999, set_back_ms=HOUR_MS) == 0
+    assert age(written(0, 1), later_ms=3000, set_back_ms=HOUR_MS) == 3000
+    assert age(written(0, 1, caught_up=False), later_ms=700, set_back_ms=HOUR_MS) == 700
+    assert age(later_ms=1234, set_back_ms=HOUR_MS) == 1234
+
+
+def test_where_the_clock_was_set_back_a_writer_that_goes_on_is_believed() -> None:
+    writers, clock = Writers(written(0, 1)), FrozenClock()
+
+    async def script(freshness: Freshness) -> None:
+        clock.now -= HOUR_MS
+        clock.passed_ms += 5000
+        assert freshness.age_ms() == 5000
+        writers.say(replace(written(0, 2, complete=clock.now, at=clock.now), sequence=2))
+        await asyncio.sleep(0.3)
+        assert freshness.age_ms() == 0
+
+    play(writers, clock, script)
+
+
+def test_while_the_tables_do_not_answer_the_view_ages() -> None:
+    writers, clock = Writers(written(0, 1)), FrozenClock()
+
+    async def script(freshness: Freshness) -> None:
+        writers.broken = TablesUnavailable("away")
+        clock.passed_ms += 4000
+        await asyncio.sleep(0.3)
+        assert freshness.age_ms() == 4000
+
+    play(writers, clock, script)
 
 
 def test_a_visible_position_is_not_waited_for() -> None:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope
 from uvicorn.server import ServerState
 
-from ingest.body import read_body
+from ingest.body import BodyRoom, read_body
 from penstock.http import RawResponse, install
 from penstock.protocol import HttpProtocol
 from penstock.telemetry import Metrics
@@ -25,7 +25,7 @@ _LARGE = 1 << 20
 
 
 async def echo(scope: Scope, receive: Receive) -> RawResponse:
-    return RawResponse(200, await read_body(scope, receive, 1 << 16, None))
+    return RawResponse(200, await read_body(scope, receive, 1 << 16, None, BodyRoom(1 << 20)))
 
 
 async def refuse(scope: Scope, receive: Receive) -> RawResponse:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import random
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -196,6 +197,37 @@ async def test_more_than_memory_is_set_aside_for_is_503_and_not_taken(tmp_path: 
         accepted = [answer.json()["event"] for answer in answers if answer.status_code == 200]
         assert len(accepted) == 30 - len(refused)
         assert sorted(event.id for event in api.stored()) == sorted(accepted)
+
+
+async def test_bodies_that_arrive_slowly_share_the_memory_that_is_set_aside(tmp_path: Path) -> None:
+    """However many clients there are, each of whom may send megabytes: or they would be held until memory is gone."""
+    async with serving(tmp_path, ingest=Ingest(max_pending_bytes=MIB, max_batch_bytes=MIB)) as api:
+        headers = {"Authorization": f"Bearer {api.project.public.text}", "Content-Type": "application/json"}
+        item = json.dumps({**EVENT, "data": "x" * 50_000}).encode()
+        ending = asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield b"["
+            for _ in range(8):
+                yield item + b","
+            await ending.wait()
+            yield item + b"]"
+
+        arriving = [
+            asyncio.create_task(api.client.post("/v1/track/batch", content=slowly(), headers=headers)) for _ in range(9)
+        ]
+        await asyncio.sleep(0.2)
+        refused = [task.result() for task in arriving if task.done()]
+        for response in refused:
+            error_of(response, 503, "SERVICE_UNAVAILABLE")
+            assert int(response.headers["retry-after"]) >= 1
+        assert len(refused) == 7
+        assert (await api.track(EVENT)).status_code == 200  # a small one needs none of it
+        ending.set()
+        statuses = [(await task).status_code for task in arriving]
+        assert (statuses.count(200), statuses.count(503)) == (1, 8)  # a project has half of the log's queue
+        again = await api.client.post("/v1/track/batch", content=slowly(), headers=headers)
+        assert again.status_code == 200
 
 
 # --- bodies: type, encoding, size --------------------------------------------------------------------------------------

@@ -1,0 +1,127 @@
+"""The log as verification reads it: its deletions first, then all events added up, then single ranges again."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from consumers.expected import Expectation, ExpectedRecord, NamesDeleted, read_deletion
+from consumers.first_copies import FirstCopies
+from consumers.letters import read_dead_places
+from consumers.pace import Pace
+from consumers.sums import OffsetRange, RangeSums, width_for
+from penstock.errors import StartError
+from penstock.eventlog import EventLog
+from penstock.eventlog.reading import Reading
+from schemas.topics import Topic
+
+
+@dataclass(slots=True)
+class LogTotals:
+    """What a partition of the log holds; see `ExpectedRecord`."""
+
+    in_log: int = 0
+    dead: int = 0
+    repeated: int = 0
+    deleted: int = 0
+    unreadable: int = 0
+
+    def add(self, record: ExpectedRecord) -> None:
+        """Adds one more record."""
+        self.in_log += record.in_log
+        self.dead += record.dead
+        self.repeated += record.repeated
+        self.deleted += record.deleted
+        self.unreadable += record.unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """All that the tables should have.
+
+    Attributes:
+        events: the sums of the events that should be there.
+        derived: those of the derived ids.
+        totals: by partition.
+    """
+
+    events: RangeSums
+    derived: RangeSums
+    totals: Mapping[int, LogTotals]
+
+
+class LogSide:
+    """The log, open. Not thread-safe; a context manager.
+
+    Args:
+        through: the last offset of each partition that is compared; dead letters up to there were published before.
+    """
+
+    def __init__(self, log: EventLog, through: Mapping[int, int], report: Callable[[str], None]) -> None:
+        self._through = through
+        self._report = report
+        self._resources = ExitStack()
+        self._reading = Reading(log, Topic.EVENTS, through)
+        self._resources.callback(self._reading.close)
+        copies = FirstCopies()
+        self._resources.callback(copies.close)
+        self.deleted = NamesDeleted(through)
+        self._followed = dict.fromkeys(through, 0)
+        self._expectation = Expectation(read_dead_places(log), self.deleted, copies.is_first)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._resources.close()
+
+    def ends(self) -> dict[int, int]:
+        """For each partition the offset that its next record will have."""
+        return self._reading.ends()
+
+    def expect_whole(self) -> None:
+        """Raises StartError where the log is shorter than what the tables have of it."""
+        ends = self.ends()
+        short = [partition for partition, last in self._through.items() if ends[partition] <= last]
+        if short:
+            raise StartError(
+                f"The log is shorter than what is in the tables (partitions {short}): it was made anew or cut. "
+                "Such a log needs new tables."
+            )
+
+    def follow_deletions(self) -> None:
+        """Takes the deletions that the log has by now."""
+        ends = self.ends()
+        pace = Pace(self._report, "looking for deletions", sum(ends.values()) - sum(self._followed.values()))
+        for record in self._reading.records(self._followed, ends):
+            deletion = read_deletion(record)
+            if deletion:
+                self.deleted.add(record.partition, record.offset, deletion)
+            pace.add(1)
+        self._followed = ends
+
+    def fold(self) -> Folded:
+        """Adds all up; once, after the deletions are known."""
+        records = sum(last + 1 for last in self._through.values())
+        width = width_for(records)
+        folded = Folded(RangeSums(width), RangeSums(width), {number: LogTotals() for number in self._through})
+        pace = Pace(self._report, "adding up the log", records)
+        for record in self._reading.records({}, {number: last + 1 for number, last in self._through.items()}):
+            found = self._expectation.of(record)
+            folded.totals[record.partition].add(found)
+            ids, indexes = [one.number for one in found.events], [one.index for one in found.events]
+            folded.events.add(record.partition, record.offset, ids, indexes)
+            folded.derived.add(record.partition, record.offset, found.derived, ())
+            pace.add(found.in_log)
+        return folded
+
+    def records(self, wanted: OffsetRange) -> Iterator[tuple[int, ExpectedRecord]]:
+        """The records of a range, with their offsets."""
+        if wanted.partition not in self._through:
+            return
+        end = min(wanted.last + 1, self.ends()[wanted.partition])
+        for record in self._reading.records({wanted.partition: wanted.first}, {wanted.partition: end}):
+            yield record.offset, self._expectation.of(record)

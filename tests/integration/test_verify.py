@@ -1,0 +1,460 @@
+"""Verification finds every fault that is planted in the tables, with its number, and none where nothing is wrong."""
+
+import asyncio
+import itertools
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from consumers.deadletter import DeadLetter, publish
+from consumers.decode import decode
+from consumers.findings import ProjectionFound, Verification
+from consumers.loop import WriterLoop
+from consumers.pipeline import Pipeline
+from consumers.verification import verify
+from penstock.clickhouse import Tables
+from penstock.clickhouse.gateway import ClientTables
+from penstock.clickhouse.generations import FIRST, Generation
+from penstock.clickhouse.migrate import migrate_tables
+from penstock.clickhouse.progress import read_progress, write_progress
+from penstock.clock import SystemClock
+from penstock.errors import StartError
+from penstock.eventlog.sqlite import FILE_NAME, SqliteLog, connect
+from penstock.settings import Writer
+from penstock.telemetry import Metrics
+from schemas.deletion import Deletion
+from schemas.record import pack_deletion
+from schemas.topics import Topic
+from tests.integration.test_pipeline import World
+from tests.support.faults import Crash, FaultyTables
+from tests.support.fixtures import drop, entry, event
+from tests.support.records import record
+from tests.support.stored import UNITS
+from tests.support.tables import fixed, open_test_tables
+
+PLACED = ("events", "events_by_contact", "events_by_name")
+COUNTERS = tuple(f"event_counts {unit}" for unit in UNITS)
+VIEWS = ("event_counts_view", "events_by_contact_view", "events_by_name_view")
+
+Faults = tuple[int, int, int]
+"""Missing, double, orphaned."""
+
+NONE: Faults = (0, 0, 0)
+
+
+class Proof:
+    """A log on disk, the tables, and what verification says of them."""
+
+    def __init__(self, world: World, directory: Path) -> None:
+        self.world = world
+        self.tables = world.tables
+        self._path = directory / FILE_NAME
+
+    def fill(self) -> None:
+        """Some of everything: batches, second copies, dead letters, deletions, in every partition."""
+        world = self.world
+        world.grow()
+        world.grow_and_delete()
+        for partition, records in world.records.items():
+            world.add_raw(partition, b"nonsense")
+            bad = event(event_id=str(uuid.uuid4()), occurred_at="yesterday", derived=True)
+            good = msgspec.structs.replace(bad, occurred_at="2026-11-23T07:59:59.999Z")
+            records.append(record(len(records), [event(), bad], partition))
+            records.append(record(len(records), [good, good, event()], partition))
+        world.grow()
+        self.write()
+
+    def write(self, tables: Tables | None = None, max_rows: int = 20) -> None:
+        """What the log has goes into its file and into the tables."""
+        self.save()
+        self.world.write(self.world.pipeline(tables, max_rows=max_rows))
+
+    def save(self) -> None:
+        with closing(connect(self._path)) as log:
+            log.execute("BEGIN")
+            for partition, records in self.world.records.items():
+                rows = [(partition << 40 | one.offset, one.value, 0) for one in records]
+                log.executemany(f"INSERT OR IGNORE INTO {Topic.EVENTS} VALUES (?, ?, ?)", rows)
+            log.execute("COMMIT")
+
+    def verify(self) -> Verification:
+        return verify(self.world.log, Generation(FIRST, self.tables), lambda _: None, lambda _: None)
+
+    def plant(self, *statements: str) -> None:
+        for statement in statements:
+            self.tables.execute(statement)
+
+    def without_views(self) -> None:
+        self.plant(*[f"DROP VIEW {view} SYNC" for view in VIEWS])
+
+    def expect(self, faults: dict[str, Faults], partition: int = 0, *, has_examples: bool = True) -> Verification:
+        """These faults and no others, all in one partition."""
+        found = self.verify()
+        assert faults_of(found, partition) == {
+            name: faults.get(name, NONE) for name in ("events", *PLACED[1:], *COUNTERS, "derived_ids")
+        }, found
+        sums = tuple(sum(column) for column in zip(*faults.values(), strict=True)) if faults else NONE
+        assert (found.missing, found.double, found.orphaned) == sums
+        assert found.ok == (not faults)
+        assert bool(found.examples) == bool(faults and has_examples)
+        for part in found.partitions:
+            accounted = part.stored - part.double - part.orphaned + part.missing
+            assert part.in_log == accounted + part.dead_letters + part.repeated + part.deleted, part
+        return found
+
+
+def faults_of(found: Verification, partition: int) -> dict[str, Faults]:
+    def of(projection: ProjectionFound) -> Faults:
+        part = {one.partition: one for one in projection.partitions}[partition]
+        return part.missing, part.double, part.orphaned
+
+    log = {one.partition: one for one in found.partitions}[partition]
+    others = (*found.projections, found.derived_ids)
+    return {"events": (log.missing, log.double, log.orphaned), **{other.name: of(other) for other in others}}
+
+
+@pytest.fixture
+def proof(tables: ClientTables, tmp_path: Path) -> Iterator[Proof]:
+    with made(tables, tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+def embedded_proof(tmp_path: Path) -> Iterator[Proof]:
+    """On chDB alone, for the many cases whose statements depend on no driver."""
+    pytest.importorskip("chdb")
+    tables = open_test_tables(migrated=False)
+    with made(tables, tmp_path) as one:
+        yield one
+    drop(tables)
+
+
+@contextmanager
+def made(tables: ClientTables, directory: Path) -> Iterator[Proof]:
+    migrate_tables(tables)
+    world = World(tables, directory)
+    proof = Proof(world, directory)
+    proof.fill()
+    yield proof
+    world.log.close()
+
+
+# --- nothing is wrong -------------------------------------------------------------------------------------------------
+
+
+def test_tables_that_agree_with_the_log_are_found_to_do_so(proof: Proof) -> None:
+    found = proof.expect({})
+    assert found.generation == FIRST
+    for part in found.partitions:
+        assert part.through == len(proof.world.records[part.partition]) - 1
+        assert part.dead_letters == 2
+        assert part.repeated == 9
+        assert part.deleted == 2
+        assert part.stored > 10
+
+
+def test_tables_without_anything_agree_with_a_log_that_was_not_read(tables: ClientTables, tmp_path: Path) -> None:
+    migrate_tables(tables)
+    world = World(tables, tmp_path)
+    world.grow()
+    Proof(world, tmp_path).save()
+    found = Proof(world, tmp_path).expect({})
+    assert [(part.through, part.in_log, part.stored) for part in found.partitions] == [(-1, 0, 0)] * 2
+    world.log.close()
+
+
+def test_what_is_behind_the_position_is_left_alone(embedded_proof: Proof) -> None:
+    """A batch that is announced and half inserted: by a writer that goes on, or one that was killed."""
+    world = embedded_proof.world
+    world.grow()
+    embedded_proof.save()
+    embedded_proof.without_views()
+    with pytest.raises(Crash):
+        world.write(world.pipeline(FaultyTables(world.tables, at=6, after=True)))
+    assert embedded_proof.tables.select("SELECT count() FROM writer_progress FINAL WHERE pending_first >= 0") != [["0"]]
+    embedded_proof.expect({})
+
+
+def test_a_deletion_that_is_half_done_is_no_fault(embedded_proof: Proof) -> None:
+    world = embedded_proof.world
+    world.delete("viewed")
+    embedded_proof.save()
+    names = ("events", "events_by_contact", "events_by_name", "event_counts")
+    for name in names:
+        crashing = FaultyTables(world.tables, before=crash_behind(name))
+        with pytest.raises(Crash):
+            world.write(world.pipeline(crashing, max_rows=1))
+        found = embedded_proof.expect({})
+        assert found.partitions[0].stored < 10
+    embedded_proof.write()
+    embedded_proof.expect({})
+
+
+def crash_behind(table: str) -> Callable[[str], None]:
+    """Crashes at the first statement behind the deletion of a table's rows."""
+    seen: list[str] = []
+
+    def before(what: str) -> None:
+        if f"DELETE FROM {table}" in seen:
+            raise Crash
+        seen.append(what)
+
+    return before
+
+
+def test_a_retried_deletion_of_a_name_that_has_events_again(embedded_proof: Proof) -> None:
+    world = embedded_proof.world
+    for _ in range(3):
+        world.grow_and_delete()
+        embedded_proof.write()
+        embedded_proof.expect({})
+
+
+@pytest.mark.timeout(120)
+def test_a_writer_that_writes_meanwhile_is_no_fault(tables: ClientTables, tmp_path: Path) -> None:
+    """With second copies and deletions, in two partitions; verified again and again."""
+    migrate_tables(tables)
+    asyncio.run(written_while_verified(tables, tmp_path))
+
+
+async def written_while_verified(tables: ClientTables, directory: Path) -> None:
+    log = SqliteLog(directory, partitions=2)
+    await log.start()
+    clock, settings = SystemClock(), Writer(flush_after_seconds=0.01)
+    pipeline = Pipeline(
+        settings, log=log, for_writing=fixed(tables), clock=clock, metrics=Metrics(), owner="the writer"
+    )
+    failures: list[Exception] = []
+    loop = WriterLoop(settings, log=log, pipeline=pipeline, clock=clock, on_failure=failures.append)
+    loop.start()
+    stopping = threading.Event()
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(keep_appending(log, stopping))
+            for _ in range(8):
+                found = await asyncio.to_thread(verify, log, Generation(FIRST, tables), lambda _: None)
+                assert found.ok, found
+            stopping.set()
+        assert found.partitions[0].in_log > 100
+        assert found.partitions[0].deleted > 0
+    finally:
+        loop.stop()
+        await log.stop()
+    assert failures == []
+
+
+async def keep_appending(log: SqliteLog, stopping: threading.Event) -> None:
+    known: list[str] = []
+    for number in itertools.count():
+        if stopping.is_set():
+            return
+        known = [*known[-20:], str(uuid.uuid4())]
+        events = [event(name=f"name {number % 3}") for _ in range(30)]
+        events += [event(event_id=id_, contact=str(uuid.UUID(int=0)), derived=True) for id_ in known[-3:]]
+        await log.append([entry(one, 2) for one in events], clock_ms())
+        if number % 20 == 19:
+            deletion = Deletion(str(uuid.uuid4()), event().project_id, f"name {number % 3}")
+            await log.mark(pack_deletion(deletion, accepted_ms=clock_ms()), clock_ms())
+        await asyncio.sleep(0.005)
+
+
+def clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+# --- planted faults ---------------------------------------------------------------------------------------------------
+
+
+def one_row(proof: Proof, table: str) -> str:
+    """The condition for one row that is there."""
+    return f"id = '{proof.tables.select(f'SELECT min(id) FROM {table} WHERE log_partition = 0')[0][0]}'"
+
+
+def insertion(table: str, columns: str, where: str) -> str:
+    """Inserts rows of the table once more, changed."""
+    return f"INSERT INTO {table} SETTINGS insert_deduplicate = 0 SELECT {columns} FROM {table} AS old WHERE {where}"
+
+
+@pytest.mark.parametrize("table", [*PLACED, "derived_ids"])
+def test_a_row_that_is_removed_is_missing(proof: Proof, table: str) -> None:
+    proof.plant(f"DELETE FROM {table} WHERE {one_row(proof, table)}")
+    found = proof.expect({table: (1, 0, 0)})
+    assert found.examples[0].what == f"missing in {table}"
+
+
+@pytest.mark.parametrize("table", [*PLACED, "derived_ids"])
+def test_a_row_that_is_doubled_is_double(proof: Proof, table: str) -> None:
+    proof.without_views()
+    proof.plant(insertion(table, "*", one_row(proof, table)))
+    proof.expect({table: (0, 1, 0)})
+
+
+def test_an_event_that_was_inserted_twice_is_double_everywhere(proof: Proof) -> None:
+    """As by a repeated insert whose token was forgotten: tables and counters agree with each other, and are wrong."""
+    proof.plant(insertion("events", "*", one_row(proof, "events")))
+    proof.expect(dict.fromkeys((*PLACED, *COUNTERS), (0, 1, 0)))
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("by", [1, -1])
+def test_a_counter_that_is_off_by_one_is_found(embedded_proof: Proof, unit: int, by: int) -> None:
+    condition = f"unit_seconds = {unit} AND log_partition = 0 LIMIT 1"
+    embedded_proof.plant(insertion("event_counts", f"* REPLACE ({counting(by)})", condition))
+    embedded_proof.expect({f"event_counts {unit}": (max(0, -by), max(0, by), 0)})
+
+
+def counting(by: int) -> str:
+    return f"toUInt64(toInt64({by})) AS count"
+
+
+def test_counters_that_make_up_for_each_other_are_found(embedded_proof: Proof) -> None:
+    """The sum of all is right."""
+    condition = "unit_seconds = 3600 AND log_partition = 0 AND old.name = 'viewed' LIMIT 1"
+    for name, by in (("viewed", -1), ("other", 1)):
+        columns = f"* REPLACE ({counting(by)}, '{name}' AS name)"
+        embedded_proof.plant(insertion("event_counts", columns, condition))
+    embedded_proof.expect({"event_counts 3600": (1, 1, 0)})
+
+
+class Swallowing(FaultyTables):
+    """Takes what is inserted into a table for something that it has already."""
+
+    swallowed = "events"
+
+    def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
+        """See `Tables`."""
+        if table != self.swallowed:
+            super().insert(table, lines, token=token)
+
+
+def test_a_batch_that_was_swallowed_is_missing_everywhere(proof: Proof) -> None:
+    """As by a token that was used before for other rows."""
+    for _ in range(3):
+        proof.world.add(0, [event(), event(event_id=str(uuid.uuid4()), derived=True)])
+    proof.write(Swallowing(proof.tables), max_rows=50)
+    proof.write()
+    found = proof.expect(dict.fromkeys((*PLACED, *COUNTERS), (6, 0, 0)))
+    end = len(proof.world.records[0])
+    assert {one.offset for one in found.examples if one.offset is not None} == {end - 3, end - 2, end - 1}
+
+
+def test_rows_of_a_range_that_are_gone_from_all_tables_are_missing(embedded_proof: Proof) -> None:
+    """And not from the counters, which are right about the log."""
+    where = "log_partition = 1 AND log_offset >= 3 AND log_offset <= 14"
+    gone = int(str(embedded_proof.tables.select(f"SELECT count() FROM events WHERE {where}")[0][0]))
+    assert gone > 5
+    embedded_proof.plant(*[f"DELETE FROM {table} WHERE {where}" for table in PLACED])
+    embedded_proof.expect(dict.fromkeys(PLACED, (gone, 0, 0)), partition=1)
+
+
+def test_a_row_of_which_the_log_has_nothing_is_orphaned(proof: Proof) -> None:
+    proof.without_views()
+    for table in (*PLACED, "derived_ids"):
+        proof.plant(insertion(table, "* REPLACE (generateUUIDv4() AS id)", f"old.{one_row(proof, table)}"))
+    proof.expect(dict.fromkeys((*PLACED, "derived_ids"), (0, 0, 1)))
+
+
+@pytest.mark.parametrize(("partition", "offset"), [(0, 1_000_000), (7, 3)])
+@pytest.mark.parametrize("table", [*PLACED, "derived_ids"])
+def test_rows_behind_the_logs_end_and_of_other_partitions_are_orphaned(
+    embedded_proof: Proof, table: str, partition: int, offset: int
+) -> None:
+    embedded_proof.without_views()
+    columns = f"* REPLACE (toUInt16({partition}) AS log_partition, toUInt64({offset}) AS log_offset)"
+    embedded_proof.plant(insertion(table, columns, one_row(embedded_proof, table)))
+    found = embedded_proof.verify()
+    assert (found.ok, found.missing, found.double, found.orphaned) == (False, 0, 0, 1)
+    assert (found.examples[0].partition, found.examples[0].offset) == (partition, offset)
+
+
+def test_another_id_at_the_same_place_is_one_missing_and_one_orphaned(proof: Proof) -> None:
+    proof.without_views()
+    row = one_row(proof, "events")
+    proof.plant(
+        insertion("events", "* REPLACE (generateUUIDv4() AS id)", f"old.{row}"), f"DELETE FROM events WHERE {row}"
+    )
+    proof.expect({"events": (1, 0, 1)})
+
+
+@pytest.mark.parametrize("column", ["log_index", "log_offset"])
+def test_an_event_at_another_place_is_one_missing_and_one_orphaned(embedded_proof: Proof, column: str) -> None:
+    embedded_proof.without_views()
+    row = one_row(embedded_proof, "events")
+    before = embedded_proof.tables.select(f"SELECT {column} FROM events WHERE {row}")[0][0]
+    embedded_proof.plant(
+        insertion("events", f"* REPLACE ({column} + 1 AS {column})", row),
+        f"DELETE FROM events WHERE {row} AND {column} = {before}",
+    )
+    embedded_proof.expect({"events": (1, 0, 1)})
+
+
+def line_of(proof: Proof, offset: int, index: int) -> bytes:
+    """An event of partition 0, as the writer would insert it."""
+    return decode(proof.world.records[0][offset]).lines.split(b"\n")[index]
+
+
+def test_a_deleted_row_that_came_back_is_orphaned(proof: Proof) -> None:
+    """With its counts, as by an insert that was repeated after the deletion."""
+    line = line_of(proof, 4, 0)
+    assert b"doomed" in line
+    proof.tables.insert("events", line)
+    proof.expect(dict.fromkeys(PLACED, (0, 0, 1)) | dict.fromkeys(COUNTERS, (0, 1, 0)))
+
+
+def test_a_second_copy_that_is_in_the_tables_is_orphaned(proof: Proof) -> None:
+    proof.tables.insert("events", line_of(proof, 1, 0))
+    proof.expect(dict.fromkeys(PLACED, (0, 0, 1)) | dict.fromkeys(COUNTERS, (0, 1, 0)))
+
+
+def test_a_dead_letter_that_is_in_the_tables_is_orphaned(embedded_proof: Proof) -> None:
+    publish(embedded_proof.world.log, DeadLetter(0, 0, 0, "it is good in truth", b""), 1)
+    embedded_proof.expect(dict.fromkeys(PLACED, (0, 0, 1)) | dict.fromkeys(COUNTERS, (0, 1, 0)))
+
+
+def test_a_derived_id_that_names_a_later_copy_is_missing_and_orphaned(embedded_proof: Proof) -> None:
+    row = one_row(embedded_proof, "derived_ids")
+    first = embedded_proof.tables.select(f"SELECT log_offset FROM derived_ids WHERE {row}")[0][0]
+    embedded_proof.plant(
+        insertion("derived_ids", "* REPLACE (log_offset + 1 AS log_offset)", row),
+        f"DELETE FROM derived_ids WHERE {row} AND log_offset = {first}",
+    )
+    embedded_proof.expect({"derived_ids": (1, 0, 1)})
+
+
+def test_a_derived_id_of_an_event_that_is_missing_does_not_hide_it(embedded_proof: Proof) -> None:
+    """As after a crash between the two inserts that nobody mended."""
+    id_ = embedded_proof.tables.select("SELECT min(id) FROM events WHERE log_partition = 0 AND derived")[0][0]
+    embedded_proof.plant(f"DELETE FROM events WHERE id = '{id_}'")
+    embedded_proof.expect({"events": (1, 0, 0)})
+
+
+def test_a_record_that_cannot_be_read_and_was_not_set_aside_is_missing(embedded_proof: Proof) -> None:
+    world = embedded_proof.world
+    offset = len(world.records[0])
+    world.add_raw(0, b"nonsense")
+    embedded_proof.save()
+    before = read_progress(world.tables)[0]
+    stated = replace(before, sequence=before.sequence + 1, stored_through=offset)
+    write_progress(world.tables, [stated])
+    embedded_proof.expect({"events": (1, 0, 0)}, has_examples=False)
+
+
+def test_a_log_that_is_shorter_than_the_tables_is_an_error(embedded_proof: Proof, tmp_path: Path) -> None:
+    with closing(connect(tmp_path / FILE_NAME)) as log:
+        log.execute(f"DELETE FROM {Topic.EVENTS} WHERE id IN (SELECT max(id) FROM {Topic.EVENTS})")
+    with pytest.raises(StartError, match="shorter than what is in the tables"):
+        embedded_proof.verify()
+
+
+def test_a_log_that_lost_a_record_is_an_error(embedded_proof: Proof, tmp_path: Path) -> None:
+    with closing(connect(tmp_path / FILE_NAME)) as log:
+        log.execute(f"DELETE FROM {Topic.EVENTS} WHERE id = 1")
+    with pytest.raises(StartError, match="from offset 1 to 1 are missing"):
+        embedded_proof.verify()
