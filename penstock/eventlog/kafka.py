@@ -142,7 +142,7 @@ class KafkaLog:
         self._is_for_commands = False
 
     def open(self) -> None:
-        """For commands without an event loop: everything but `append` works after it."""
+        """For commands, which have no loop: all but `append` and `mark` works after it."""
         self._is_for_commands = True
 
     def close(self) -> None:
@@ -353,15 +353,22 @@ class KafkaLog:
             finally:
                 admin.close()
 
+    def append_record(self, partition: int, record: bytes) -> int:
+        """See `EventLog`."""
+        return self._publish(Topic.EVENTS, partition, None, record)
+
     def publish(self, topic: Topic, key: str, value: bytes | None) -> int:
         """See `EventLog`."""
+        return self._publish(topic, 0, key.encode(), value)
+
+    def _publish(self, topic: Topic, partition: int, key: bytes | None, value: bytes | None) -> int:
         name = topic_name(self._settings, topic)
         with self._publish_lock, _translated(f"take a record of {name}"):
             if self._publisher is None:
                 self.check_topic(topic)
                 self._publisher = self._make_producer()
             try:
-                future = self._publisher.send(name, key=key.encode(), value=value, partition=0)
+                future = self._publisher.send(name, key=key, value=value, partition=partition)
                 return int(future.get(timeout=self._settings.delivery_timeout_seconds + _OVERDUE_SECONDS).offset)
             except KafkaError:
                 _discard(self._publisher)  # see `_send_until_stuck`
