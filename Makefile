@@ -14,6 +14,9 @@ ARGS ?=
 # Tests start `penstock` as a user would.
 PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
+# Two processes, a file each: many tests wait for something most of the time. Each process starts services of its own.
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
 define bootstrap
 	@python="$(PYTHON)"; if ! "$${python:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 		echo "penstock needs Python 3.11 or newer, and $${python:-python3} is $$("$${python:-python3}" -c 'import platform; print(platform.python_version())' 2>/dev/null || echo missing). Install one (Debian, Ubuntu: apt-get install python3 python3-venv; macOS: brew install python), or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi; \
@@ -43,7 +46,7 @@ check-deployment: setup
 		|| { echo "Dockerfile or docker-compose.yml name other images than images.env" >&2; exit 1; }
 
 test: check ## All checks and all tests, with a real Kafka and a ClickHouse engine (ARGS='-k position')
-	$(PYTEST) -m "not bench" $(ARGS)
+	$(PYTEST) -m "not bench" $(SIDE_BY_SIDE) $(ARGS)
 
 test-unit: setup ## The tests that need no service: seconds
 	$(PYTEST) -m "not services and not bench" $(ARGS)

@@ -73,10 +73,10 @@ def _damage_embedded(directory: Path) -> None:
 
 
 def test_it_finds_what_is_wrong_beside_the_running_product(
-    tmp_path: Path, kafka_services: tuple[KafkaBroker, BridgeServer]
+    tmp_path: Path, broker: KafkaBroker, bridge: BridgeServer
 ) -> None:
     """(Of the embedded form the tables belong to the running process: nobody else can do them harm.)"""
-    deployment = ScaledOut(tmp_path, *kafka_services)
+    deployment = ScaledOut(tmp_path, broker, bridge)
     deployment.start()
     try:
         client = Client(deployment, deployment.create_project())
