@@ -5,13 +5,14 @@
 from dataclasses import dataclass
 
 from penstock.clickhouse.contract import Tables
-from schemas.tables import DERIVED_IDS, EVENT_COUNTS, EVENTS, EVENTS_BY_CONTACT, EVENTS_BY_NAME
+from schemas.tables import DERIVED_IDS, EVENT_COUNTS, EVENTS, EVENTS_BY_CONTACT, EVENTS_BY_NAME, LATE_IDS
 
 _ROWS = {
     EVENTS: "id, project_id, name, occurred_at, contact_id, data, log_partition, log_offset",
     EVENTS_BY_CONTACT: "id, project_id, name, occurred_at, contact_id, data, log_partition, log_offset",
     EVENTS_BY_NAME: "id, project_id, name, occurred_at, contact_id, data, log_partition, log_offset",
     DERIVED_IDS: "id, log_partition, log_offset",
+    LATE_IDS: "id, project_id, occurred_at, log_partition, log_offset",
 }
 """Tables of one row an event, and what of a row must be equal."""
 

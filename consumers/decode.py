@@ -1,7 +1,8 @@
 """From a stored record to lines for the table. Pure.
 
-The lines of a good record go on undecoded: its checksum says that they are what ingest wrote. Only where a record holds
-derived ids are its lines looked into, as a second copy must be found.
+The lines of a good record go on undecoded: its checksum says that they are what ingest wrote. They are looked into only
+where a record holds derived ids, as a second copy must be found, or events with a time of their own, as their ids do
+not tell where they are.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import msgspec
 
 from penstock.eventlog import StoredRecord
 from schemas.deletion import Deletion
-from schemas.event import decode_mark
+from schemas.event import EventMark, decode_mark
 from schemas.record import MalformedRecord, positioned, unpack, unpack_deletion
 
 
@@ -21,14 +22,22 @@ class DecodedRecord:
     Attributes:
         lines: complete with the place in the log.
         rows: how many lines.
-        derived: the derived ids among them, by the line's index; empty for most records.
+        derived: the events with derived ids among them, by the line's index; empty for most records.
+        late: of the others, those that were received in another second than they happened.
         accepted_ms: when the first event was received.
+        replayed: see `schemas.record.Record`.
     """
 
     lines: bytes
     rows: int
     accepted_ms: int
-    derived: dict[int, str] = field(default_factory=dict)
+    derived: dict[int, EventMark] = field(default_factory=dict)
+    late: dict[int, EventMark] = field(default_factory=dict)
+    replayed: bool = False
+
+
+_RECEIVED = b'"received_at":"'
+"""Stands in a line only as its member: inside a text the quotes are escaped. Without it, the event is not late."""
 
 
 def decode(record: StoredRecord) -> DecodedRecord:
@@ -42,11 +51,18 @@ def decode(record: StoredRecord) -> DecodedRecord:
         raise MalformedRecord("the record is empty")
     unpacked = unpack(record.value)
     try:
-        derived = _derived_ids(unpacked.lines) if unpacked.derived else {}
+        marks = _marks(unpacked.lines) if unpacked.derived or _RECEIVED in unpacked.lines else {}
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedRecord(f"an event is not readable: {error}") from error
     lines = positioned(unpacked, record.partition, record.offset)
-    return DecodedRecord(lines, unpacked.events, unpacked.accepted_ms, derived)
+    return DecodedRecord(
+        lines,
+        unpacked.events,
+        unpacked.accepted_ms,
+        {index: mark for index, mark in marks.items() if mark.derived},
+        {index: mark for index, mark in marks.items() if mark.is_late and not mark.derived},
+        unpacked.replayed,
+    )
 
 
 def decode_deletion(record: StoredRecord) -> Deletion:
@@ -58,6 +74,5 @@ def decode_deletion(record: StoredRecord) -> Deletion:
     return unpack_deletion(record.value or b"").deletion
 
 
-def _derived_ids(lines: bytes) -> dict[int, str]:
-    marks = enumerate([decode_mark(line) for line in lines.split(b"\n")])
-    return {index: mark.id for index, mark in marks if mark.derived}
+def _marks(lines: bytes) -> dict[int, EventMark]:
+    return dict(enumerate([decode_mark(line) for line in lines.split(b"\n")]))

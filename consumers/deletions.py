@@ -28,7 +28,8 @@ _TABLES = {
     EVENTS_BY_NAME: _before("log_offset"),
     EVENT_COUNTS: _before("last_offset"),
 }
-"""The tables that lose rows, and which. `derived_ids` loses none: a retry must not bring back what was deleted."""
+"""The tables that lose rows, and which. `derived_ids` loses none: a retry must not bring back what was deleted. Nor
+does `late_ids`: a trace can tell what was deleted."""
 
 _COUNT = f"SELECT count() FROM {EVENTS_BY_NAME} WHERE {_TABLES[EVENTS_BY_NAME]}"
 _STATED = f"""

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -12,17 +11,52 @@ from penstock.eventlog.reading import Reading
 from schemas.topics import Topic
 
 
-def read_letters(log: EventLog) -> dict[str, dict[str, Any]]:
-    """All dead letters by key, oldest first; one that was set aside twice counts once.
+class StoredLetter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A letter in the topic, or that it was replayed: then only the last three are there. JSON has bytes as base64.
+
+    Attributes:
+        replayedAt: when it was sent through once more; "" where it was not.
+        replayedPartition, replayedOffset: where it then stood in the log.
+    """
+
+    topic: str = ""
+    partition: int = 0
+    offset: int = 0
+    index: int | None = None
+    reason: str = ""
+    deadAt: str = ""  # noqa: N815 - wire spelling
+    value: bytes = b""
+    replayedAt: str = ""  # noqa: N815
+    replayedPartition: int = 0  # noqa: N815
+    replayedOffset: int = 0  # noqa: N815
+
+
+def read_letters(log: EventLog) -> dict[str, StoredLetter]:
+    """All dead letters by key, oldest first; one that was set aside, or replayed, twice counts once.
 
     Raises:
         LogUnavailable: the log does not answer.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, StoredLetter] = {}
+    decode = msgspec.json.Decoder(StoredLetter).decode
     with closing(Reading(log, Topic.DEAD_LETTER)) as reading:
         for record in reading.records({}, reading.ends()):
-            found.setdefault(record.key or "", msgspec.json.decode(record.value or b"{}"))
+            _fold(found, record.key or "", decode(record.value or b"{}"))
     return found
+
+
+def _fold(found: dict[str, StoredLetter], key: str, said: StoredLetter) -> None:
+    known = found.get(key)
+    if said.replayedAt:
+        if known is not None and not known.replayedAt:
+            found[key] = msgspec.structs.replace(
+                known,
+                replayedAt=said.replayedAt,
+                replayedPartition=said.replayedPartition,
+                replayedOffset=said.replayedOffset,
+            )
+    elif known is None:
+        found[key] = said
 
 
 class _LetterPlace(msgspec.Struct, frozen=True, gc=False):

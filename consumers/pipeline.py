@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import structlog
 
 from consumers.batch import BatchLimits, LogGap, PartitionBuffer
-from consumers.deadletter import DeadLetterLimit, publish
+from consumers.deadletter import DeadLetter, DeadLetterLimit, publish
 from consumers.sink import LogEnds, Prepared, Sink, Written, prepare
 from consumers.thread import CallThreads
 from penstock.clickhouse.generations import Generation
@@ -143,10 +144,13 @@ class Pipeline:
         ready = [prepare(batch) for batch in batches]
         self._announce(ready)
         written = self._inserts.map(self._insert, ready)
+        for done in written:  # all of them before the first letter: where the writer stops, nothing is set aside
+            example = done.dead[0] if done.dead else None
+            self._dead_letter_limit.count(good=done.stored + done.repeated, bad=len(done.dead), example=example)
+        self._set_aside([letter for done in written for letter in done.dead])
         self._persistently("conclude", lambda: self._sink.conclude(written, ends, self._clock.now_ms()))
         for done in written:
             self._buffers[done.batch.partition].drop(done.batch)
-            self._dead_letter_limit.count(good=done.stored + done.repeated, bad=len(done.dead))
         self._count(written, ends)
         return True
 
@@ -164,10 +168,16 @@ class Pipeline:
 
     def _insert(self, ready: Prepared) -> Written:
         with self._metrics.insert_seconds.time():
-            written = self._persistently("insert", lambda: self._sink.insert(ready))
-        for letter in written.dead:
-            self._persistently("dead letter", lambda one=letter: publish(self._log, one, self._clock.now_ms()))  # type: ignore[misc] # mypy does not infer a lambda's default
-        return written
+            return self._persistently("insert", lambda: self._sink.insert(ready))
+
+    def _set_aside(self, letters: Sequence[DeadLetter]) -> None:
+        """Into the log, which has the letters, then into the tables, which tell of them."""
+        if not letters:
+            return
+        now_ms = self._clock.now_ms()
+        for letter in letters:
+            self._persistently("dead letter", partial(publish, self._log, letter, now_ms))
+        self._persistently("dead letter", lambda: self._sink.set_aside(letters, now_ms))
 
     def heartbeat(self, ends: LogEnds) -> None:
         """Says that the claimed partitions are looked after.

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from consumers.batch import Batch
+from consumers.copies import Place, second_copies
 from consumers.deadletter import DeadLetter
 from consumers.decode import DecodedRecord, decode, decode_deletion
 from consumers.deletions import delete_before
@@ -35,15 +36,10 @@ from penstock.clickhouse.progress import (
 )
 from penstock.errors import TablesRefused, WriterFenced
 from schemas.deletion import Deletion
+from schemas.event import EventMark
 from schemas.record import MalformedRecord, is_deletion, unpositioned
-from schemas.tables import DERIVED_IDS, EVENTS, EVENTS_PROBE
+from schemas.tables import DEAD_LETTERS, DERIVED_IDS, EVENTS, EVENTS_PROBE, LATE_IDS
 from schemas.topics import Topic
-
-Place = tuple[int, int]
-"""Where an event stands in its partition: the record's offset and the index in it."""
-
-_LOOKUP_IDS = 10_000
-"""Ids in one look-up: bounds the statement's size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +210,7 @@ class Sink:
     def _insert_events(self, ready: Prepared) -> Written:
         refused: dict[Place, DeadLetter] = {}
         while True:
-            repeated = self._repeated(ready, refused)
+            repeated = second_copies(self._tables, ready.records, ready.batch.partition, ready.batch.first, refused)
             dropped = repeated | refused.keys()
             try:
                 self._insert_lines(EVENTS, _lines(ready, dropped), ready)
@@ -224,7 +220,8 @@ class Sink:
                     raise refusal from None
                 refused |= found
             else:
-                self._insert_lines(DERIVED_IDS, _derived_lines(ready, dropped), ready)
+                self._insert_lines(DERIVED_IDS, _id_lines(ready, dropped, lambda record: record.derived), ready)
+                self._insert_lines(LATE_IDS, _id_lines(ready, dropped, lambda record: record.late), ready)
                 return self._written(ready, len(repeated), [*ready.dead, *refused.values()], len(refused))
 
     def _insert_lines(self, table: str, lines: list[bytes], ready: Prepared) -> None:
@@ -235,34 +232,6 @@ class Sink:
         rows = sum([decoded.rows for decoded in ready.records.values()]) - repeated - refused
         accepted_ms = [decoded.accepted_ms for decoded in ready.records.values()]
         return Written(ready.batch, rows, repeated, dead, accepted_ms)
-
-    def _repeated(self, ready: Prepared, refused: Collection[Place]) -> set[Place]:
-        """The events whose derived id stands earlier in the log, in an event that was not refused."""
-        partition, first = ready.batch.partition, ready.batch.first
-        ids = {id_ for decoded in ready.records.values() for id_ in decoded.derived.values()}
-        seen = self._stored_before(sorted(ids), partition, first) if ids else set()
-        found = set()
-        for offset, decoded in ready.records.items():
-            for index, id_ in decoded.derived.items():
-                if (offset, index) in refused:
-                    continue
-                if id_ in seen:
-                    found.add((offset, index))
-                seen.add(id_)
-        return found
-
-    def _stored_before(self, ids: list[str], partition: int, offset: int) -> set[str]:
-        """Only what stands before the batch counts: a batch that is inserted again must not find itself."""
-        sql = """
-            SELECT DISTINCT toString(id) FROM derived_ids
-            WHERE id IN {ids:Array(UUID)} AND log_partition = {partition:UInt16} AND log_offset < {offset:UInt64}
-        """
-        seen: set[str] = set()
-        for start in range(0, len(ids), _LOOKUP_IDS):
-            some = ids[start : start + _LOOKUP_IDS]
-            rows = self._tables.select(sql, {"ids": some, "partition": partition, "offset": offset})
-            seen |= {str(row[0]) for row in rows}
-        return seen
 
     def _refused_events(self, partition: int, events: list[tuple[Place, bytes]]) -> dict[Place, DeadLetter]:
         """Those that the tables cannot read, found by halving: most of a batch is good."""
@@ -283,6 +252,14 @@ class Sink:
         except TablesRefused as error:
             return error.number
         return None
+
+    def set_aside(self, letters: Sequence[DeadLetter], now_ms: int) -> None:
+        """Lets the tables know of dead letters; the same call again changes nothing.
+
+        Raises:
+            TablesUnavailable: not known whether they do; call again.
+        """
+        self._tables.insert(DEAD_LETTERS, b"\n".join([letter.row(now_ms) for letter in letters]))
 
     def conclude(self, written: Sequence[Written], ends: LogEnds, now_ms: int) -> None:
         """States that batches are in the tables; `ends` tells whether something is left.
@@ -335,6 +312,16 @@ class Sink:
         self._progress |= {row.partition: row for row in stated}
 
 
+class _PlacedId(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A row of `derived_ids` or `late_ids`."""
+
+    id: str
+    log_partition: int
+    log_offset: int
+    project_id: str = ""
+    occurred_at: str = ""
+
+
 def _lines(ready: Prepared, dropped: Collection[Place]) -> list[bytes]:
     """The lines of a batch without some; the records that lose none stay undivided."""
     divided = {offset for offset, _ in dropped}
@@ -347,13 +334,15 @@ def _lines(ready: Prepared, dropped: Collection[Place]) -> list[bytes]:
     return lines
 
 
-def _derived_lines(ready: Prepared, dropped: Collection[Place]) -> list[bytes]:
-    """The rows of the batch's derived ids, without those of some events."""
+def _id_lines(
+    ready: Prepared, dropped: Collection[Place], wanted: Callable[[DecodedRecord], Mapping[int, EventMark]]
+) -> list[bytes]:
+    """The rows of the batch's ids that are wanted, without those of some events."""
     partition = ready.batch.partition
     return [
-        msgspec.json.encode({"id": id_, "log_partition": partition, "log_offset": offset})
+        msgspec.json.encode(_PlacedId(mark.id, partition, offset, mark.project_id, mark.occurred_at))
         for offset, decoded in ready.records.items()
-        for index, id_ in decoded.derived.items()
+        for index, mark in wanted(decoded).items()
         if (offset, index) not in dropped
     ]
 

@@ -9,6 +9,7 @@ from penstock import __version__
 from penstock.commands import config, dead_letters, key, project, serve
 from penstock.commands.migrate import migrate_command
 from penstock.commands.rebuild import rebuild_command
+from penstock.commands.trace import trace_command
 from penstock.commands.verify import verify_command
 from penstock.errors import PenstockError
 
@@ -26,6 +27,7 @@ app.command()(serve.query)
 app.command("migrate")(migrate_command)
 app.command("rebuild")(rebuild_command)
 app.command("verify")(verify_command)
+app.command("trace")(trace_command)
 app.add_typer(project.app, name="project")
 app.add_typer(key.app, name="key")
 app.add_typer(config.app, name="config")

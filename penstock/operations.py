@@ -6,9 +6,15 @@ from typing import Any
 import msgspec
 
 from consumers.rebuild import Rebuild
+from consumers.replaying import chosen, replay
 from consumers.verification import verify
+from penstock.clickhouse.generations import LiveTables
+from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
+from penstock.errors import StartError
 from penstock.operating import Arguments, Operations, Report, Workplace
+from query_api.app import make_freshness
+from query_api.tracing import trace_event, untraceable
 
 
 def _rebuild(workplace: Workplace, arguments: Arguments, report: Report) -> dict[str, Any]:
@@ -27,4 +33,30 @@ def _verify(workplace: Workplace, _: Arguments, report: Report) -> dict[str, Any
     return dict(msgspec.to_builtins(found))
 
 
-OPERATIONS: Operations = {"rebuild": _rebuild, "verify": _verify}
+def _trace(workplace: Workplace, arguments: Arguments, report: Report) -> dict[str, Any]:
+    report("looking for the event")
+    live = LiveTables(workplace.generations)
+    freshness = make_freshness(workplace.settings, live)
+    freshness.hear(read_progress(live.refresh()))
+    found = trace_event(lambda statement: live.select(statement.sql, statement.values), arguments["id"])
+    if found is None:
+        raise StartError(untraceable(arguments["id"], freshness.age_ms()))
+    return found
+
+
+def _replay_dead_letters(workplace: Workplace, arguments: Arguments, report: Report) -> dict[str, Any]:
+    letters = chosen(workplace.log, arguments["ids"])
+    tables, outcomes = workplace.generations.live().tables, []
+    for number, (key, letter) in enumerate(letters.items(), 1):
+        report(f"dead letter {number:,} of {len(letters):,}")
+        outcome = replay(workplace.log, tables, key, letter, SystemClock().now_ms)
+        outcomes.append(dict(msgspec.to_builtins(outcome)))
+    return {"letters": outcomes}
+
+
+OPERATIONS: Operations = {
+    "rebuild": _rebuild,
+    "replay dead letters": _replay_dead_letters,
+    "trace": _trace,
+    "verify": _verify,
+}

@@ -1,12 +1,13 @@
 """Answers to requests: which statements to ask, and the body of their rows. Blocks, so it runs on a reader's thread."""
 
-from penstock.errors import FieldError, ValidationFailed
+from penstock.errors import FieldError, NotFound, ValidationFailed
 from query_api.buckets import MAX_BUCKETS, Interval, TooManyBuckets, boundaries
 from query_api.counting import CountRequest, count_statement
 from query_api.params import ContactRequest, EventsRequest, Span, StatsRequest
 from query_api.queries import contact_page, edge_event, events_page, names_by_count
 from query_api.reader import Reader
-from query_api.results import events_body, names_body, series_body, stats_body
+from query_api.results import events_body, names_body, series_body, stats_body, trace_body
+from query_api.tracing import trace_event, untraceable
 
 MAX_BUCKETS_IN_ALL = 1_000_000
 """Of all names together: some 50 MB of JSON."""
@@ -22,6 +23,23 @@ def events(reader: Reader, project_id: str, asked: EventsRequest) -> bytes:
 def contact_events(reader: Reader, project_id: str, asked: ContactRequest) -> bytes:
     """A page of a contact's events; an empty one where there is no such contact."""
     return events_body(reader.select(contact_page(project_id, asked)), asked.limit)
+
+
+def trace(reader: Reader, project_id: str, event_id: str, age_ms: int) -> bytes:
+    """Where an event is.
+
+    Args:
+        age_ms: how old the view is.
+
+    Raises:
+        NotFound: nothing is known of it, in this project.
+    """
+    found = trace_event(reader.select, event_id, project_id)
+    if found is None:
+        missing = NotFound(untraceable(event_id, age_ms))
+        missing.headers["X-Data-Age-Ms"] = str(age_ms)
+        raise missing
+    return trace_body(found)
 
 
 def names(reader: Reader, project_id: str) -> bytes:

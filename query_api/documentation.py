@@ -53,6 +53,15 @@ ANSWER_HEADERS = {
 
 READ: dict[int | str, dict[str, Any]] = {200: {"headers": ANSWER_HEADERS}}
 
+TRACED: dict[int | str, dict[str, Any]] = {
+    **READ,
+    404: {
+        "model": ErrorResponse,
+        "description": "`RESOURCE_NOT_FOUND`: nothing is known of it in this project, or not yet.",
+        "headers": {"X-Data-Age-Ms": ANSWER_HEADERS["X-Data-Age-Ms"]},
+    },
+}
+
 _POSITION_HEADERS = {
     "X-Position": {
         "schema": {"type": "string"},
@@ -116,4 +125,5 @@ EVENTS = [_NAME, _limit(DEFAULT_LIMIT), _CURSOR, _START, _END, _AFTER]
 NAMES = [_AFTER]
 STATS = [_START, _END, _INTERVAL, _ZONE, _NAME, _AFTER]
 CONTACT = [_CONTACT, _limit(DEFAULT_CONTACT_LIMIT), _CURSOR, _AFTER]
+TRACE = [_parameter("id", "The event's id, as its write answered it.", "path", format="uuid"), _AFTER]
 DELETION = [_parameter("eventName", "The name, URL-encoded, slashes too (`%2F`).", "path", maxLength=MAX_NAME)]

@@ -121,7 +121,7 @@ class Freshness:
     async def _ask(self, pool: ThreadPoolExecutor) -> None:
         started = time.monotonic()
         try:
-            self._hear(await asyncio.get_running_loop().run_in_executor(pool, self._read))
+            self.hear(await asyncio.get_running_loop().run_in_executor(pool, self._read))
         except Exception as error:  # noqa: BLE001 - whatever it is, the next answer may be there
             if not self._failing:
                 _log.warning("progress of the writers is not readable", reason=str(error))
@@ -130,7 +130,8 @@ class Freshness:
             self._failing = False
         self._answer_seconds = time.monotonic() - started
 
-    def _hear(self, progress: Mapping[int, Progress]) -> None:
+    def hear(self, progress: Mapping[int, Progress]) -> None:
+        """Takes what the writers say of themselves; `run` gives it, or who needs the age but once."""
         heard_before, now = self._heard_seconds, self._passed_seconds()
         self._heard_seconds = {
             partition: heard_before[partition] if said == self._progress.get(partition) else now

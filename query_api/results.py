@@ -3,7 +3,7 @@
 An event's `data` is the JSON text that its producer sent: it is put into the body as it is, never decoded.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -50,6 +50,11 @@ def _wire_time(occurred_at: object) -> str:
 
 def _cursor_behind(row: Row) -> str:
     return to_token(Place(to_ms(parse_iso(_wire_time(row[6]))), str(row[0])))
+
+
+def trace_body(trace: Mapping[str, object]) -> bytes:
+    """Where an event is."""
+    return _encode(trace)
 
 
 def names_body(rows: Iterable[Row]) -> bytes:

@@ -19,7 +19,7 @@ from query_api.params import contact_request, events_request, stats_request
 from query_api.reader import Reader
 from query_api.results import deleted_body
 from schemas.position import to_token
-from schemas.wire_reads import ContactEventsPage, Deleted, EventNames, EventsPage, NameCount, NameSeries
+from schemas.wire_reads import ContactEventsPage, Deleted, EventNames, EventsPage, EventTrace, NameCount, NameSeries
 
 _POSITION = POSITION_HEADER.lower().encode()
 
@@ -74,6 +74,18 @@ class _Reads:
         asked = contact_request(fields)
         return await self._answer(project_id, fields, partial(answers.contact_events, self.reader, project_id, asked))
 
+    async def trace_event(self, request: Request) -> Response:
+        """Where the event is: accepted, in the log, in the tables; or why it is not.
+
+        Finding it costs the same however many events there are. 404 says how old the view is: an event that was
+        accepted since is in the log, and not stored yet. Deleted ones are known where they had a key or a time.
+        """
+        project_id, fields = self._open(request, request.path_params)
+        event_id = fields.uuid("id")
+        age_ms = await self._age_of_view(fields)
+        body = await self.reader.run(project_id, partial(answers.trace, self.reader, project_id, event_id, age_ms))
+        return _answered(body, age_ms)
+
     async def delete_events(self, request: Request) -> Response:
         """Removes all events of the name that were accepted before the call, from every read, before it answers.
 
@@ -104,13 +116,20 @@ class _Reads:
         return principal.project_id, Fields(values, None if position is None else position.decode("latin-1"))
 
     async def _answer(self, project_id: str, fields: Fields, work: Callable[[], bytes]) -> Response:
+        age_ms = await self._age_of_view(fields)
+        return _answered(await self.reader.run(project_id, work), age_ms)
+
+    async def _age_of_view(self, fields: Fields) -> int:
+        """Once everything is read and the view is as the request wants it; before the read, which then is no older."""
         position = fields.position()
         fields.finish()
         if position is not None:
             await self.freshness.wait_for(position, self.after_position_seconds)
-        age_ms = self.freshness.age_ms()  # before the read: what it then sees is no older
-        body = await self.reader.run(project_id, work)
-        return Response(body, media_type="application/json", headers={"X-Data-Age-Ms": str(age_ms)})
+        return self.freshness.age_ms()
+
+
+def _answered(body: bytes, age_ms: int) -> Response:
+    return Response(body, media_type="application/json", headers={"X-Data-Age-Ms": str(age_ms)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +157,14 @@ def _routes(reads: _Reads) -> list[_Route]:
             "List a contact's events",
             ContactEventsPage,
             documentation.CONTACT,
+        ),
+        _Route(
+            "/events/{id}/trace",
+            reads.trace_event,
+            "Trace an event",
+            EventTrace,
+            documentation.TRACE,
+            responses=documentation.TRACED,
         ),
         _Route(
             "/events/{eventName:path}",

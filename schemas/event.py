@@ -37,16 +37,27 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     derived: bool = False
 
 
-class DerivedMark(msgspec.Struct, frozen=True, gc=False):
-    """The part of a line that decides whether a second copy is refused."""
+_TO_SECONDS = len("2026-11-23T07:00:00")
+
+
+class EventMark(msgspec.Struct, frozen=True, gc=False):
+    """The part of a line that decides whether a second copy is refused, and that says where the first one is found."""
 
     id: str
     derived: bool = False
+    project_id: str = ""
+    occurred_at: str = ""
+    received_at: str = ""
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it was received in another second than it happened, so that its id does not tell where it is."""
+        return bool(self.received_at) and self.received_at[:_TO_SECONDS] != self.occurred_at[:_TO_SECONDS]
 
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
-_mark_decoder = msgspec.json.Decoder(DerivedMark)
+_mark_decoder = msgspec.json.Decoder(EventMark)
 
 encode_event = _encoder.encode
 decode_event = _decoder.decode

@@ -4,6 +4,9 @@
     {"log_index":0,"project_id":"…","id":"…", …}
     {"log_index":1,"project_id":"…","id":"…", …}
 
+A record of events that are sent through once more, after they were dead letters, has `"replayed":true` in its header:
+the originals may have been stored after all, so the consumer looks for them.
+
 A record of format 2 holds a deletion instead of events (`schemas.deletion`):
 
     {"format":2,"accepted_ms":1763881200000,"crc32":3735928559}
@@ -27,6 +30,7 @@ import msgspec
 import zstandard
 
 from schemas.deletion import Deletion, decode_deletion, encode_deletion
+from schemas.event import decode_mark
 
 EVENTS_FORMAT = 1
 DELETION_FORMAT = 2
@@ -57,6 +61,7 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     bytes: int
     zstd: bool
     crc32: int
+    replayed: bool = False
 
 
 class _DeletionHeader(msgspec.Struct, frozen=True, gc=False):
@@ -89,12 +94,14 @@ class Record:
     Attributes:
         derived: whether any of the events has a derived id.
         accepted_ms: when the first of the events was received, milliseconds since 1970.
+        replayed: whether the events stood in the log before, and became dead letters.
     """
 
     events: int
     derived: bool
     accepted_ms: int
     lines: bytes
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +118,34 @@ class DeletionRecord:
 
 def pack(lines: Sequence[bytes], *, derived: bool, accepted_ms: int) -> bytes:
     """A record of `lines` (as `encode_event` makes them), in this order."""
+    return _packed(lines, derived=derived, accepted_ms=accepted_ms)
+
+
+def pack_replay(lines: Sequence[bytes], *, accepted_ms: int) -> bytes:
+    """A record of lines that stood in records before, as `unpack` gives them; each counts at most once.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError: a line is no event.
+    """
+    own = [b"{" + line.partition(b",")[2] for line in lines]
+    marked = [line if decode_mark(line).derived else line[:-1] + b',"derived":true}' for line in own]
+    return _packed(marked, derived=True, accepted_ms=accepted_ms, more=b',"replayed":true')
+
+
+def _packed(lines: Sequence[bytes], *, derived: bool, accepted_ms: int, more: bytes = b"") -> bytes:
     body = b"\n".join([b'{"log_index":%d,%b' % (index, line[1:]) for index, line in enumerate(lines)])
     plain_bytes = len(body)
     compressed = plain_bytes >= _COMPRESSED_FROM_BYTES
     if compressed:
         body = _codecs.compress(body)
-    head = b'{"format":%d,"events":%d,"derived":%b,"accepted_ms":%d,"bytes":%d,"zstd":%b' % (
+    head = b'{"format":%d,"events":%d,"derived":%b,"accepted_ms":%d,"bytes":%d,"zstd":%b%b' % (
         EVENTS_FORMAT,
         len(lines),
         _boolean(derived),
         accepted_ms,
         plain_bytes,
         _boolean(compressed),
+        more,
     )
     return _sealed(head, body)
 
@@ -171,7 +194,7 @@ def unpack(value: bytes) -> Record:
     found = lines.count(b"\n") + 1
     if found != header.events:
         raise MalformedRecord(f"the header announces {header.events} events, {found} are there")
-    return Record(header.events, header.derived, header.accepted_ms, lines)
+    return Record(header.events, header.derived, header.accepted_ms, lines, header.replayed)
 
 
 def unpack_deletion(value: bytes) -> DeletionRecord:

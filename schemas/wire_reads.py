@@ -73,6 +73,47 @@ class NameSeries(NameCount):
     buckets: list[Bucket]
 
 
+class LogPlace(BaseModel):
+    """Where an event stands in the log."""
+
+    topic: str = Field(examples=["events"])
+    partition: int
+    offset: int
+    index: int | None = Field(None, description="Which of the record's events it is, from 0.")
+
+
+class StoredBatch(BaseModel):
+    """The insert that brought an event into the tables."""
+
+    at: str = Field(examples=["2026-11-23T07:00:00.150Z"])
+    firstOffset: int | None = Field(None, description="The batch's first offset in the partition.")  # noqa: N815
+    lastOffset: int | None = Field(None, description="The batch's last offset.")  # noqa: N815
+
+
+class TracedLetter(BaseModel):
+    """Why an event was set aside."""
+
+    id: str = Field(description="For `penstock dead-letters show`.", examples=["events/0/17/2"])
+    reason: str
+    deadAt: str  # noqa: N815
+
+
+class EventTrace(BaseModel):
+    """Where an event is. Members that say nothing are left out."""
+
+    id: UUID
+    status: Literal["stored", "dead", "deleted"]
+    projectId: UUID  # noqa: N815
+    name: str | None = None
+    contactId: UUID | None = None  # noqa: N815
+    acceptedAt: str | None = Field(None, description="When it was received.")  # noqa: N815
+    log: LogPlace
+    position: str = Field(description="The `X-Position` of its place.")
+    stored: StoredBatch | None = None
+    visibleAt: str | None = Field(None, description="Since when reads show it.")  # noqa: N815
+    deadLetter: TracedLetter | None = None  # noqa: N815
+
+
 class Deleted(BaseModel):
     """How many events a deletion removed; null with the status `pending` where that is not known yet."""
 

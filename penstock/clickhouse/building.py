@@ -9,24 +9,31 @@ import msgspec
 from penstock.clickhouse.generations import FIRST, Generation, Generations
 from penstock.clickhouse.migrate import migrate_tables, repeat_migrations
 from schemas.tables import (
+    BATCHES,
+    DEAD_LETTERS,
     DELETIONS,
     DERIVED_IDS,
     EVENT_COUNTS,
     EVENTS,
     EVENTS_BY_CONTACT,
     EVENTS_BY_NAME,
+    LATE_IDS,
     WRITER_CLAIMS,
     WRITER_PROGRESS,
 )
 
-PROJECTIONS = (EVENTS, EVENTS_BY_CONTACT, EVENTS_BY_NAME, EVENT_COUNTS, DERIVED_IDS)
+PROJECTIONS = (EVENTS, EVENTS_BY_CONTACT, EVENTS_BY_NAME, EVENT_COUNTS, DERIVED_IDS, LATE_IDS)
 """What can be rebuilt for itself."""
 
 _VIEWS = {f"{table}_view": table for table in (EVENTS_BY_CONTACT, EVENTS_BY_NAME, EVENT_COUNTS)}
 _COUNTS_DELETIONS = EVENTS_BY_NAME
 """Deletions count in it, so it is always filled."""
 
-_ALL = (*PROJECTIONS, DELETIONS, WRITER_CLAIMS, WRITER_PROGRESS)
+_WITH_EVENTS = (BATCHES, DEAD_LETTERS)
+"""They say how the rows of `events` came about, so they are always those of the same generation."""
+
+_BATCHES_VIEW = "batches_view"
+_ALL = (*PROJECTIONS, *_WITH_EVENTS, DELETIONS, WRITER_CLAIMS, WRITER_PROGRESS)
 
 _PLAN = "rebuild_plan"
 
@@ -75,8 +82,9 @@ def complete(generations: Generations, built: Built) -> None:
     """Takes the tables that were not rebuilt from the live ones. Nobody may be writing these."""
     if built.only is not None:
         live, target = generations.live(), built.generation.tables
-        for table in (*PROJECTIONS, DELETIONS):
-            if table != built.only:
+        rebuilt = (EVENTS, *_WITH_EVENTS) if built.only == EVENTS else (built.only,)
+        for table in (*PROJECTIONS, *_WITH_EVENTS, DELETIONS):
+            if table not in rebuilt:
                 target.execute(f"TRUNCATE TABLE {table}")
                 target.execute(
                     f"ALTER TABLE {table} ATTACH PARTITION tuple() FROM {generations.database(live.number)}.{table}"
@@ -90,5 +98,5 @@ def drop(generations: Generations, number: int) -> None:
     if number != FIRST:
         generations.get(FIRST).tables.execute(f"DROP DATABASE IF EXISTS {generations.database(number)} SYNC")
         return
-    for table in (*_VIEWS, *_ALL):
+    for table in (*_VIEWS, _BATCHES_VIEW, *_ALL):
         generations.get(FIRST).tables.execute(f"DROP TABLE IF EXISTS {table} SYNC")

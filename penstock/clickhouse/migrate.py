@@ -69,6 +69,7 @@ def migrate_tables(tables: Tables, *, dry_run: bool = False) -> MigrationResult:
     if not dry_run and missing:
         tables.create_database()
         tables.execute(_TABLE)
+        repeat_migrations(tables)  # a rebuild drops tables of the first generation, which later statements name
         for migration in missing:
             for statement in migration.statements:
                 tables.execute(statement)

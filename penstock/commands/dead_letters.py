@@ -1,16 +1,23 @@
-"""`penstock dead-letters`: what could not be processed."""
+"""`penstock dead-letters`: what could not be processed, and sending it through once more."""
 
-from base64 import b64decode
-from typing import Annotated
+from base64 import b64encode
+from typing import Annotated, Any
 
 import typer
 
-from consumers.letters import read_letters
+from consumers.letters import StoredLetter, read_letters
 from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show, show_table
+from penstock.commands.watching import watching
 from penstock.errors import StartError
 from penstock.opening import opened_log
+from penstock.operating import operate
 
-app = typer.Typer(no_args_is_help=True, help="Look at what could not be processed.")
+app = typer.Typer(no_args_is_help=True, help="Look at what could not be processed, and send it through once more.")
+
+
+def _listed(key: str, letter: StoredLetter) -> dict[str, Any]:
+    state = "replayed" if letter.replayedAt else "dead"
+    return {"id": key, "deadAt": letter.deadAt, "bytes": len(letter.value), "state": state, "reason": letter.reason}
 
 
 @app.command("list")
@@ -18,11 +25,7 @@ def list_(data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson =
     """List dead letters, oldest first."""
     with opened_log(settings_of(config, data_dir)) as log:
         letters = read_letters(log)
-    rows = [
-        {"id": key, "deadAt": letter["deadAt"], "bytes": len(b64decode(letter["value"])), "reason": letter["reason"]}
-        for key, letter in letters.items()
-    ]
-    show_table(rows, as_json, "No dead letters.")
+    show_table([_listed(key, letter) for key, letter in letters.items()], as_json, "No dead letters.")
 
 
 @app.command("show")
@@ -37,8 +40,50 @@ def show_(
         letter = read_letters(log).get(letter_id)
     if letter is None:
         raise StartError(f"There is no dead letter {letter_id!r}; 'penstock dead-letters list' shows all.")
-    original = b64decode(letter["value"]).decode(errors="backslashreplace")
-    head = "\n".join(
-        f"{name:<10} {letter[name]}" for name in ("topic", "partition", "offset", "index", "reason", "deadAt")
-    )
-    show({"id": letter_id, **letter}, as_json, f"{head}\n\n{original}")
+    facts = {
+        "id": letter_id,
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "index": letter.index,
+        "reason": letter.reason,
+        "deadAt": letter.deadAt,
+    }
+    if letter.replayedAt:
+        facts |= {"replayedAt": letter.replayedAt, "replayedOffset": letter.replayedOffset}
+    head = "\n".join(f"{name:<15} {'-' if fact is None else fact}" for name, fact in facts.items())
+    show({**facts, "value": b64encode(letter.value).decode()}, as_json, f"{head}\n\n{_printable(letter.value)}")
+
+
+def _printable(value: bytes) -> str:
+    """The bytes as text; what a terminal would obey is escaped."""
+    text = value.decode(errors="backslashreplace")
+    return "".join([one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text])
+
+
+@app.command("replay")
+def replay(
+    letter_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]…", help="As 'dead-letters list' says.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All that were not replayed yet.")] = False,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put what can be processed by now into the log once more. It counts once, however often it is asked for."""
+    if bool(letter_ids) == every:
+        raise typer.BadParameter("name dead letters, or say --all")
+    from penstock.operations import OPERATIONS
+
+    settings = settings_of(config, data_dir)
+    arguments = {"ids": letter_ids or []}
+    with watching() as report:
+        result = operate(settings, OPERATIONS, "replay dead letters", arguments, report)
+    outcomes = result["letters"]
+    lines = [
+        f"{one['id']}  {one['status']}{': ' if 'reason' in one else ''}{one.get('reason', '')}" for one in outcomes
+    ]
+    show(result, as_json, "\n".join(lines) or "No dead letters to replay.")
+    if refused := sum("reason" in one for one in outcomes):
+        raise StartError(f"{refused} of {len(outcomes)} dead letters are still refused; nothing was done with those.")

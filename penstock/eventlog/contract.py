@@ -1,7 +1,8 @@
 """What a log does for the rest of the product, whichever driver does it.
 
-A log has the topics of `schemas.topics`. Events are appended by `append`, many requests to a record; the keyed topics
-(control, dead letters) by `publish`, one record a call. Reading is by `tail`.
+A log has the topics of `schemas.topics`. Events are appended by `append`, many requests to a record, whole records by
+`mark` and `append_record`; the keyed topics (control, dead letters) by `publish`, one record a call. Reading is by
+`tail`.
 """
 
 from asyncio import Future
@@ -129,6 +130,18 @@ class EventLog(Protocol):
         """Appends one record to **every** partition, behind all that was appended before; otherwise as `append`.
 
         Where the future fails, some partitions may have it: only what may be repeated is marked.
+        """
+        ...
+
+    def append_record(self, partition: int, record: bytes) -> int:
+        """Appends one whole record to a partition of the events topic and returns its offset once it is durable.
+
+        For operations, in any thread: it blocks, so it is not for the loop. In the embedded form it belongs to the
+        process that holds the data directory, as every append does.
+
+        Raises:
+            LogUnavailable: it may or may not be there.
+            LogOverloaded: too much waits already; nothing was taken.
         """
         ...
 

@@ -42,6 +42,8 @@ _CLOSE_SECONDS = 1.0
 _BLOCK_MS = 1000
 """How long kafka-python may wait for metadata: it holds up all requests behind the one that needs it."""
 
+_LISTED_SECONDS = 10.0
+
 _OVERDUE_SECONDS = 0.5
 """So much later than the delivery time-out a record is given up, whatever kafka-python does."""
 
@@ -93,6 +95,7 @@ def create_topics(settings: Kafka, *, dry_run: bool = False) -> list[str]:
             missing = [topic for topic in Topic if topic_name(settings, topic) not in existing]
             if missing and not dry_run:
                 _create(admin, settings, missing)
+                _await_listed(admin, [topic_name(settings, topic) for topic in missing])
         finally:
             admin.close()
     return [topic_name(settings, topic) for topic in missing]
@@ -116,6 +119,15 @@ def _create(admin: KafkaAdminClient, settings: Kafka, topics: list[Topic]) -> No
         admin.create_topics(wanted)
     except TopicAlreadyExistsError:
         _log.info("topics were created by another process meanwhile")
+
+
+def _await_listed(admin: KafkaAdminClient, names: list[str]) -> None:
+    """A broker knows of a topic a moment after it was created: until then a command that comes next finds none."""
+    deadline = time.monotonic() + _LISTED_SECONDS
+    while not set(names) <= set(admin.list_topics()):
+        if time.monotonic() > deadline:
+            raise LogUnavailable(f"Kafka has created {', '.join(names)} and does not list all of them")
+        time.sleep(_LISTED_SECONDS / 100)
 
 
 def _discard(producer: KafkaProducer) -> None:
@@ -142,7 +154,7 @@ class KafkaLog:
         self._is_for_commands = False
 
     def open(self) -> None:
-        """For commands without an event loop: everything but `append` works after it."""
+        """For commands, which have no loop: all but `append` and `mark` works after it."""
         self._is_for_commands = True
 
     def close(self) -> None:
@@ -353,15 +365,22 @@ class KafkaLog:
             finally:
                 admin.close()
 
+    def append_record(self, partition: int, record: bytes) -> int:
+        """See `EventLog`."""
+        return self._publish(Topic.EVENTS, partition, None, record)
+
     def publish(self, topic: Topic, key: str, value: bytes | None) -> int:
         """See `EventLog`."""
+        return self._publish(topic, 0, key.encode(), value)
+
+    def _publish(self, topic: Topic, partition: int, key: bytes | None, value: bytes | None) -> int:
         name = topic_name(self._settings, topic)
         with self._publish_lock, _translated(f"take a record of {name}"):
             if self._publisher is None:
                 self.check_topic(topic)
                 self._publisher = self._make_producer()
             try:
-                future = self._publisher.send(name, key=key.encode(), value=value, partition=0)
+                future = self._publisher.send(name, key=key, value=value, partition=partition)
                 return int(future.get(timeout=self._settings.delivery_timeout_seconds + _OVERDUE_SECONDS).offset)
             except KafkaError:
                 _discard(self._publisher)  # see `_send_until_stuck`

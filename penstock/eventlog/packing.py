@@ -23,7 +23,18 @@ _MAX_TAKEN = 20_000
 class Append:
     """One request: its entries, and what is still missing before it is answered. After `put`, the thread's alone."""
 
-    __slots__ = ("accepted_ms", "bytes", "entries", "error", "future", "marker", "missing", "position", "project_id")
+    __slots__ = (
+        "accepted_ms",
+        "bytes",
+        "entries",
+        "error",
+        "future",
+        "marker",
+        "missing",
+        "partition",
+        "position",
+        "project_id",
+    )
 
     def __init__(
         self,
@@ -31,13 +42,16 @@ class Append:
         accepted_ms: int,
         future: "asyncio.Future[Position]",
         project_id: str = "",
+        *,
         marker: bytes = b"",
+        partition: int | None = None,
     ) -> None:
         self.entries = entries
         self.accepted_ms = accepted_ms
         self.project_id = project_id
         self.future = future
-        self.marker = marker  # a whole record, for every partition, where there are no entries
+        self.marker = marker  # a whole record, where there are no entries
+        self.partition = partition  # the marker's; None for every partition
         self.bytes = sum([len(entry.line) for entry in entries]) + len(marker)
         self.missing = 0
         self.position: dict[int, int] = {}
@@ -97,7 +111,7 @@ class _Bucket:
 def pack_appends(appends: Iterable[Append], max_record_bytes: int, partitions: int) -> list[PackedRecord]:
     """The fewest records that hold all entries in order, none much larger than `max_record_bytes`.
 
-    One event larger than that has a record of its own, and so has a marker, in each of the `partitions`.
+    One event larger than that has a record of its own, and so has a marker: in its partition, or in all `partitions`.
     """
     buckets: dict[int, _Bucket] = {}
     records = []
@@ -124,8 +138,9 @@ def pack_appends(appends: Iterable[Append], max_record_bytes: int, partitions: i
 
 
 def _marked(append: Append, partitions: int) -> list[PackedRecord]:
-    append.missing = partitions
-    return [PackedRecord(partition, append.marker, [append]) for partition in range(partitions)]
+    numbers = range(partitions) if append.partition is None else [append.partition]
+    append.missing = len(numbers)
+    return [PackedRecord(number, append.marker, [append]) for number in numbers]
 
 
 class AppendQueue:
@@ -156,6 +171,14 @@ class AppendQueue:
     def put_marker(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
         """Called on the loop; see `EventLog.mark`."""
         return self._put(Append((), accepted_ms, self._loop.create_future(), marker=record))
+
+    def put_record(self, partition: int, record: bytes) -> int:
+        """Called in any thread but the loop's; see `EventLog.append_record`."""
+
+        async def put() -> Position:
+            return await self._put(Append((), 0, self._loop.create_future(), marker=record, partition=partition))
+
+        return asyncio.run_coroutine_threadsafe(put(), self._loop).result()[partition]
 
     def _put(self, append: Append) -> "asyncio.Future[Position]":
         if self._closed:

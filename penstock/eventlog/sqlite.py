@@ -88,9 +88,11 @@ class SqliteLog:
         self._next_offsets: list[int] = []
         self._appended = {topic: threading.Condition() for topic in Topic}
         self._failure: str = ""
+        self._is_started = False
+        self._alone = threading.Lock()
 
     def open(self) -> None:
-        """The part of `start` that commands without an event loop need: everything but `append` works after it."""
+        """The part of `start` that commands need, which have no loop: all but `append` and `mark` works after it."""
         try:
             with _translated("be opened"):
                 self._connection = connect(self._path)
@@ -115,6 +117,7 @@ class SqliteLog:
         """See `EventLog`."""
         self.open()
         self._queue = AppendQueue(self._max_pending_bytes)
+        self._is_started = True
         self._thread = threading.Thread(target=self._commit_until_closed, name="log-commit")
         self._thread.start()
 
@@ -141,6 +144,15 @@ class SqliteLog:
     def mark(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
         """See `EventLog`."""
         return self._queue.put_marker(record, accepted_ms)
+
+    def append_record(self, partition: int, record: bytes) -> int:
+        """See `EventLog`. Offsets are given out by the commit thread where it runs."""
+        if self._is_started:
+            return self._queue.put_record(partition, record)
+        with self._alone, _translated("store events"):
+            offset = self._insert([PackedRecord(partition, record, [])])[0]
+        self._notify(Topic.EVENTS)
+        return offset
 
     def check(self) -> None:
         """See `EventLog`. The last commit tells; after one that failed, a small write is tried.

@@ -1,5 +1,33 @@
 -- Today's tables. Made from the migrations by `python -m penstock.clickhouse.current`; nothing reads it.
 
+CREATE TABLE batches
+(
+    `log_partition` UInt16,
+    `last_offset` UInt64 CODEC(Delta(8), ZSTD(1)),
+    `first_offset` UInt64 CODEC(Delta(8), ZSTD(1)),
+    `epoch` UInt64 CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(epoch)
+ORDER BY (log_partition, last_offset, first_offset)
+SETTINGS index_granularity = 1024;
+
+CREATE TABLE dead_letters
+(
+    `project_id` UUID,
+    `id` UUID,
+    `log_partition` UInt16,
+    `log_offset` UInt64,
+    `log_index` Int64,
+    `name` String,
+    `contact_id` UUID,
+    `received_at` DateTime64(3, 'UTC'),
+    `reason` String,
+    `dead_at` DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (project_id, id, log_partition, log_offset, log_index)
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE deletions
 (
     `id` UUID,
@@ -18,7 +46,9 @@ CREATE TABLE derived_ids
 (
     `id` UUID,
     `log_partition` UInt16,
-    `log_offset` UInt64
+    `log_offset` UInt64,
+    `project_id` UUID,
+    `occurred_at` DateTime64(3, 'UTC')
 )
 ENGINE = MergeTree
 ORDER BY id
@@ -125,6 +155,18 @@ ENGINE = ReplacingMergeTree
 ORDER BY sequence
 SETTINGS index_granularity = 8192;
 
+CREATE TABLE late_ids
+(
+    `id` UUID,
+    `log_partition` UInt16,
+    `log_offset` UInt64,
+    `project_id` UUID,
+    `occurred_at` DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY id
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
+
 CREATE TABLE schema_migrations
 (
     `version` UInt32,
@@ -162,6 +204,21 @@ CREATE TABLE writer_progress
 ENGINE = ReplacingMergeTree(version)
 ORDER BY log_partition
 SETTINGS index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW batches_view TO batches
+(
+    `log_partition` UInt16,
+    `last_offset` UInt64,
+    `first_offset` UInt64,
+    `epoch` UInt64
+)
+AS SELECT
+    log_partition,
+    toUInt64(pending_last) AS last_offset,
+    toUInt64(pending_first) AS first_offset,
+    epoch
+FROM writer_progress
+WHERE pending_first >= 0;
 
 CREATE MATERIALIZED VIEW event_counts_view TO event_counts
 (

@@ -49,6 +49,10 @@ class Reads:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def missing(self, id_: str) -> None:
+        """The trace of an event that is not there."""
+        assert self._http.get(f"/events/{id_}/trace").status_code == 404
+
     def median_ms(self, read: Callable[[int], object], times: int = 41) -> float:
         """The median of `times` reads, after two that warm up."""
         seconds = []
@@ -109,3 +113,55 @@ def test_stats_by_day_over_a_year(reads: Reads) -> None:
         )
     )
     report("reads: stats by day, a year, Europe/Berlin", median, "ms")
+
+
+# --- the trace of one event
+
+
+def _some(reads: Reads, wanted: Callable[[dict[str, Any]], bool]) -> list[str]:
+    """Ids of fifty events, spread over the year."""
+    found: list[str] = []
+    for day in range(5, 360, 5):
+        page = reads.get("/events", limit=1000, endDate=_instant(day))["events"]
+        found += [row["id"] for row in page if wanted(row)][:1]
+    assert len(found) >= 50
+    return found
+
+
+def _version(row: dict[str, Any]) -> str:
+    return str(row["id"])[14]
+
+
+def _is_late(row: dict[str, Any]) -> bool:
+    """Whether it was received long after it happened: its id begins with the time of receipt."""
+    received_ms = int(row["id"][:8] + row["id"][9:13], 16)
+    happened = datetime.fromisoformat(row["createdAt"])
+    return _version(row) == "7" and received_ms / 1000 - happened.timestamp() > 86_400
+
+
+def _trace(reads: Reads, what: str, ids: list[str]) -> float:
+    trace = reads.get(f"/events/{ids[0]}/trace")
+    assert trace["status"] == "stored"
+    assert trace["stored"]["lastOffset"] - trace["stored"]["firstOffset"] == 999
+    median = reads.median_ms(lambda number: reads.get(f"/events/{ids[number]}/trace"))
+    report(f"reads: trace of {what}", median, "ms", least=20)
+    return median
+
+
+def test_the_trace_of_an_event(reads: Reads) -> None:
+    ids = _some(reads, lambda row: _version(row) == "7" and not _is_late(row))
+    assert _trace(reads, "an event", ids) <= 20
+
+
+def test_the_trace_of_an_event_with_a_derived_id(reads: Reads) -> None:
+    assert _trace(reads, "an event with a derived id", _some(reads, lambda row: _version(row) == "5")) <= 20
+
+
+def test_the_trace_of_an_event_that_was_received_long_after_it_happened(reads: Reads) -> None:
+    assert _trace(reads, "an event received late", _some(reads, _is_late)) <= 20
+
+
+def test_the_trace_of_an_event_that_is_not_there(reads: Reads) -> None:
+    ids = _some(reads, lambda row: _version(row) == "7")
+    unknown = [f"{id_[:-4]}{number:04x}" for number, id_ in enumerate(ids)]
+    report("reads: trace of no event", reads.median_ms(lambda number: reads.missing(unknown[number])), "ms")

@@ -425,6 +425,53 @@ def test_a_log_that_is_opened_again_continues(driver: Driver) -> None:
     run(scenario())
 
 
+# --- whole records ----------------------------------------------------------------------------------------------------
+
+
+def test_a_command_appends_whole_records_without_a_loop(driver: Driver) -> None:
+    log = driver.make()
+    log.open()
+    try:
+        offsets = [log.append_record(partition, b"record %d" % number) for number, partition in enumerate((2, 2, 0, 2))]
+        found = [(one.partition, one.offset, one.value) for one in read(log)]
+    finally:
+        log.close()
+    assert offsets == [0, 1, 0, 2]
+    assert sorted(found) == [(0, 0, b"record 2"), (2, 0, b"record 0"), (2, 1, b"record 1"), (2, 2, b"record 3")]
+
+
+def test_whole_records_find_their_place_between_events_that_are_appended(driver: Driver) -> None:
+    async def scenario() -> None:
+        async with running(driver.make()) as log:
+            appending = [log.append(entries(1), 1) for _ in range(200)]
+            putting = [asyncio.to_thread(log.append_record, number % 3, b"record %d" % number) for number in range(9)]
+            offsets = await asyncio.gather(*putting)
+            appending += [log.append(entries(1), 1) for _ in range(200)]
+            await settled(appending)
+            records = {(one.partition, one.offset): one.value or b"" for one in await asyncio.to_thread(read, log)}
+        for partition in range(PARTITIONS):
+            numbers = [offset for number, offset in records if number == partition]
+            assert sorted(numbers) == list(range(len(numbers)))
+        assert [records[number % 3, offset] for number, offset in enumerate(offsets)] == [
+            b"record %d" % number for number in range(9)
+        ]
+        events = [unpack(value).events for value in records.values() if not value.startswith(b"record")]
+        assert sum(events) == 400
+
+    run(scenario())
+
+
+def test_a_whole_record_that_is_not_durable_is_not_acknowledged(driver: Driver) -> None:
+    async def scenario() -> None:
+        async with running(driver.make()) as log:
+            await asyncio.to_thread(log.append_record, 0, b"first")
+            with driver.stuck(), pytest.raises(LogUnavailable):
+                await asyncio.to_thread(log.append_record, 0, b"stuck")
+            await eventually_appends(log)
+
+    run(scenario())
+
+
 # --- keyed topics and reading -----------------------------------------------------------------------------------------
 
 

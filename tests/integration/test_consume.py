@@ -4,7 +4,6 @@ Each test breaks something: consumers, the group, the committed offsets, ClickHo
 """
 
 import asyncio
-import json
 import sys
 import threading
 import time
@@ -348,7 +347,7 @@ def test_a_poison_record_is_set_aside_and_can_be_looked_at(group: Group) -> None
     log = KafkaLog(group.kafka)
     try:
         wait_until(lambda: len(read_letters(log)) == 1, 10, "the dead letter")
-        assert json.loads(json.dumps(read_letters(log)["events/1/0"]))["offset"] == 0
+        assert read_letters(log)["events/1/0"].value == b"nonsense"
     finally:
         log.close()
     stops_cleanly(consumer)
@@ -369,6 +368,6 @@ def test_where_nearly_all_records_are_poison_the_process_ends_rather_than_set_al
     assert "penstock dead-letters list" in consumer.log_tail()
     log = KafkaLog(group.kafka)
     try:
-        assert 0 < len(read_letters(log)) <= 60
+        assert len(read_letters(log)) <= 20
     finally:
         log.close()

@@ -29,7 +29,15 @@ from penstock.telemetry import Metrics
 from schemas.clickhouse import migrations
 from schemas.deletion import Deletion
 from schemas.event import Event
-from schemas.record import DELETION_FORMAT, EVENTS_FORMAT, is_deletion, pack_deletion, unpack_deletion
+from schemas.record import (
+    DELETION_FORMAT,
+    EVENTS_FORMAT,
+    is_deletion,
+    pack_deletion,
+    pack_replay,
+    unpack,
+    unpack_deletion,
+)
 from schemas.topics import Topic
 from tests.support.clickhouse_server import BridgeServer
 from tests.support.faults import Crash, FaultyTables
@@ -567,9 +575,130 @@ def test_too_many_dead_letters_stop_the_writer_and_the_rest_is_not_set_aside(wor
         world.add_raw(0, b"nonsense")
     with pytest.raises(StartError, match="penstock dead-letters list"):
         world.write(world.pipeline(max_rows=5, max_share=0.5))
-    assert len(world.letters()) < 30
+    assert len(world.letters()) == 20
     world.write(world.pipeline())
     assert {one["offset"] for one in world.letters()} == set(range(60))
+
+
+@pytest.mark.parametrize("bad", ["unreadable", "refused"])
+def test_too_many_dead_letters_stop_the_writer_before_any_of_the_round_is_set_aside(world: World, bad: str) -> None:
+    """Neither in the log nor in the tables; the good ones are stored once, whoever goes on."""
+    for number in range(2):
+        if bad == "unreadable":
+            for _ in range(15):
+                world.add_raw(number, b"nonsense")
+        else:
+            events = [event(occurred_at="yesterday") for _ in range(15)]
+            world.records[number].append(record(len(world.records[number]), events, number))
+        world.add(number, [event() for _ in range(5)])
+    for _ in range(2):  # the next start comes to the same
+        with pytest.raises(StartError, match="cannot be processed"):
+            world.write(world.pipeline(max_share=0.5))
+        assert world.letters() == []
+        assert dead_letters(world) == []
+    world.write(world.pipeline(max_share=1))
+    assert len(world.letters()) == len(dead_letters(world)) == 30
+    world.check()
+
+
+def dead_letters(world: World) -> list[list[object]]:
+    """Place and reason of the letters that the tables know."""
+    sql = "SELECT log_partition, log_offset, log_index, reason FROM dead_letters FINAL ORDER BY 1, toInt64(2), 3"
+    return world.tables.select(sql)
+
+
+def test_the_tables_know_of_each_dead_letter_once_whatever_crashes(embedded_world: World) -> None:
+    world = embedded_world
+    for at, after in itertools.product(range(8, 14), (False, True)):
+        world.add_raw(0, b"nonsense")
+        world.add(0, [event()])
+        try:
+            world.write(world.pipeline(FaultyTables(world.tables, at=at, after=after)))
+        except Crash:
+            world.write(world.pipeline(max_rows=1))
+        world.check((at, after))
+    known = world.tables.select("SELECT log_offset, log_index FROM dead_letters FINAL ORDER BY log_offset")
+    assert [(int(str(offset)), int(str(index))) for offset, index in known] == [(2 * n, -1) for n in range(12)]
+    assert {one["offset"] for one in world.letters()} == {2 * n for n in range(12)}
+
+
+def test_the_tables_know_whose_event_a_dead_letter_is(world: World) -> None:
+    bad = event(occurred_at="yesterday")
+    world.records[1].append(record(0, [event(), bad], 1))
+    world.expected += 1
+    world.write(world.pipeline())
+    found = world.tables.select("SELECT toString(project_id), toString(id), name, log_index, reason FROM dead_letters")
+    [(project, id_, name, index, reason)] = found
+    assert (project, id_, name, int(str(index))) == (bad.project_id, bad.id, bad.name, 1)
+    assert "ClickHouse code" in str(reason)
+
+
+# --- replays ----------------------------------------------------------------------------------------------------------
+
+
+def replayed(events: list[Event], offset: int) -> StoredRecord:
+    """A record of events that are sent through once more."""
+    lines = unpack(record(0, events).value or b"").lines.split(b"\n")
+    return stored(pack_replay(lines, accepted_ms=1), offset)
+
+
+@pytest.mark.parametrize("max_rows", [1, 50_000])
+def test_a_replay_counts_once_however_often_it_is_asked_for(world: World, max_rows: int) -> None:
+    one, other = event(), event(derived=True)
+    world.add_raw(0, b"could not be read")
+    for number in range(1, 5):
+        world.records[0].append(replayed([one, other], number))
+    world.expected = world.expected_derived = 2
+    world.write(world.pipeline(max_rows=max_rows))
+    world.check()
+    world.records[0].append(replayed([other, one], 5))
+    world.write(world.pipeline())
+    world.check("later")
+
+
+@pytest.mark.parametrize("max_rows", [1, 50_000])
+def test_a_replay_is_a_copy_where_the_original_is_stored_after_all(world: World, max_rows: int) -> None:
+    """As in new tables, made by a version that can read what an older one could not. The originals are not derived."""
+    one, other, late = event(), event(occurred_at="2020-01-01T00:00:00.000Z"), event(derived=True)
+    world.add(0, [event(), one, other])
+    world.add(0, [event() for _ in range(10)])
+    world.records[0] += [replayed([one, late], 2), replayed([other], 3)]
+    world.expected, world.expected_derived = 14, 1
+    world.write(world.pipeline(max_rows=max_rows))
+    world.check()
+    for at in (2, 3):
+        world.records[0].append(replayed([one, other, late], at + 2))
+    world.write(world.pipeline(max_rows=max_rows))
+    world.check("later")
+
+
+def test_a_replay_is_no_copy_of_an_original_that_the_tables_refuse(world: World) -> None:
+    id_ = str(uuid.uuid4())
+    bad, good = event(event_id=id_, occurred_at="yesterday"), event(event_id=id_)
+    world.records[0] += [record(0, [bad, event()]), replayed([good], 1), replayed([good], 2)]
+    world.expected, world.expected_derived = 2, 1
+    world.write(world.pipeline())
+    world.check()
+
+
+def test_a_crash_at_any_statement_of_a_replay_doubles_nothing(embedded_world: World) -> None:
+    def grow(world: World) -> None:
+        one = event()
+        world.add(0, [event(), one, event()])
+        number = len(world.records[0])
+        unread = event()
+        world.records[0] += [replayed([one, unread], number), replayed([unread], number + 1)]
+        world.expected, world.expected_derived = world.expected + 1, world.expected_derived + 1
+
+    crash_everywhere(embedded_world, grow, first_rows=50_000, second_rows=1)
+
+
+def test_every_batch_is_told_with_its_range(world: World) -> None:
+    for _ in range(5):
+        world.add(0, [event(), event()])
+    world.write(world.pipeline(max_rows=4))
+    found = world.tables.select("SELECT log_partition, first_offset, last_offset FROM batches FINAL ORDER BY 3")
+    assert [[int(str(value)) for value in row] for row in found] == [[0, 0, 1], [0, 2, 3], [0, 4, 4]]
 
 
 def test_a_refusal_that_is_no_events_fault_stops_the_writer(world: World) -> None:

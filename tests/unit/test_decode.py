@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from consumers.decode import decode
 from schemas.record import DELETION_FORMAT, EVENTS_FORMAT, MalformedRecord, UnknownFormat, pack, unpositioned
@@ -26,8 +27,19 @@ def test_a_line_without_its_place_is_the_records_own() -> None:
 
 def test_only_derived_ids_are_looked_at() -> None:
     events = [event(), event(derived=True), event(), event(derived=True)]
-    assert decode(record(0, events)).derived == {1: events[1].id, 3: events[3].id}
+    found = decode(record(0, events)).derived
+    assert {index: mark.id for index, mark in found.items()} == {1: events[1].id, 3: events[3].id}
     assert decode(record(0, 3)).derived == {}
+
+
+def test_only_events_that_were_received_at_another_time_are_late() -> None:
+    escaped = event(data='{"received_at":"2020-01-01T00:00:00.000Z"}')
+    same = replace(event(), received_at="2026-11-23T07:00:00.900Z")
+    late, derived = (replace(event(derived=one), received_at="2026-11-24T07:00:00.000Z") for one in (False, True))
+    found = decode(record(0, [event(), escaped, same, late, derived]))
+    assert {index: mark.id for index, mark in found.late.items()} == {3: late.id}
+    assert list(found.derived) == [4]
+    assert decode(record(0, [event(), escaped])).late == {}
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"not json\n{}", b"\xff\xfe\n", b'{"format":0}\n{}', b"\n" * 50])

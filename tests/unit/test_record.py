@@ -3,6 +3,7 @@
 import json
 from zlib import crc32
 
+import msgspec
 import pytest
 
 from schemas.deletion import Deletion
@@ -16,6 +17,7 @@ from schemas.record import (
     is_deletion,
     pack,
     pack_deletion,
+    pack_replay,
     positioned,
     sizes,
     unpack,
@@ -54,6 +56,33 @@ def test_members_that_have_their_default_are_left_out() -> None:
 def test_the_mark_of_a_line_tells_whether_its_id_is_derived() -> None:
     assert decode_mark(LINE).derived is False
     assert decode_mark(b'{"id":"x","derived":true,"other":1}').derived is True
+
+
+def test_lines_that_are_replayed_are_as_they_were_but_for_their_mark() -> None:
+    newer = LINE[:-1] + b',"unheard_of":[1.10]}'
+    derived = LINE[:-1] + b',"derived":true}'
+    lines = unpack(pack([LINE, newer, derived], derived=True, accepted_ms=5)).lines.split(b"\n")
+    record = unpack(pack_replay([lines[2], lines[0], lines[1]], accepted_ms=9))
+    assert (record.events, record.derived, record.accepted_ms, record.replayed) == (3, True, 9, True)
+    assert record.lines.split(b"\n") == [
+        b'{"log_index":0,' + derived[1:],
+        b'{"log_index":1,' + derived[1:],
+        b'{"log_index":2,' + newer[1:-1] + b',"derived":true}',
+    ]
+
+
+def test_a_record_is_not_replayed_unless_it_says_so() -> None:
+    value = pack([LINE], derived=True, accepted_ms=5)
+    assert b"replayed" not in value
+    assert unpack(value).replayed is False
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"{}", b'{"log_index":0}', b'{"log_index":0,nonsense}', b'{"log_index":0,"id":5}']
+)
+def test_what_is_no_event_is_not_replayed(line: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        pack_replay([line], accepted_ms=5)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 100])

@@ -800,6 +800,7 @@ def test_the_document_describes_every_read(api: Api) -> None:
         "list_event_names",
         "count_events",
         "list_contact_events",
+        "trace_event",
     }
     for operation in found.values():
         assert {"200", "401", "422", "429", "500", "503"} <= set(operation["responses"])
