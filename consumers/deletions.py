@@ -10,7 +10,6 @@ import msgspec
 
 from penstock.clickhouse import Tables
 from penstock.clickhouse.contract import Parameter
-from penstock.errors import TablesUnavailable
 from schemas.deletion import Deletion
 from schemas.tables import DELETIONS, EVENT_COUNTS, EVENTS, EVENTS_BY_CONTACT, EVENTS_BY_NAME
 
@@ -55,18 +54,8 @@ def delete_before(tables: Tables, deletion: Deletion, partition: int, offset: in
         _state(tables, deletion, partition, offset, events)
     if events:
         for table, before in _TABLES.items():
-            _delete(tables, table, before, values)
+            tables.delete(table, before, values)
     return events
-
-
-def _delete(tables: Tables, table: str, before: str, values: dict[str, Parameter]) -> None:
-    """Looks whether the rows are gone: of two deletions at the same time, ClickHouse 26.9 now and then loses one.
-
-    (One of some thirty in a test that merges a lot; listed as done all the same. One at a time: none of a hundred.)
-    """
-    tables.execute(f"DELETE FROM {table} WHERE {before}", values)
-    if tables.select(f"SELECT 1 FROM {table} WHERE {before} LIMIT 1", values):
-        raise TablesUnavailable(f"A deletion left rows in {table}")
 
 
 def _stated(tables: Tables, deletion: Deletion, partition: int) -> int | None:

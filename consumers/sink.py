@@ -125,7 +125,7 @@ class Sink:
         self._for_writing = for_writing
         self._generation: Generation | None = None
         self._owner = owner
-        self._deleting = threading.Lock()  # see `consumers.deletions`
+        self._deleting = threading.Lock()  # see `penstock.clickhouse.removal`
         self._drawn = secrets.randbits(DRAWN_BITS)
         self._progress: dict[int, Progress] = {}
         self._sequences: dict[int, int] = {}

@@ -46,8 +46,20 @@ class Tables(Selectable, Protocol):
         """
         ...
 
+    def delete(self, table: str, condition: str, parameters: Mapping[str, Parameter] | None = None) -> None:
+        """Deletes the rows that meet a condition; done when none is left.
+
+        Args:
+            parameters: see `select`.
+
+        Raises:
+            TablesUnavailable: not known how many are left; delete again.
+            TablesRefused: the condition is wrong.
+        """
+        ...
+
     def execute(self, statement: str, parameters: Mapping[str, Parameter] | None = None) -> None:
-        """Runs DDL or a deletion; done when it has its effect.
+        """Runs DDL, or whatever else answers nothing; done when it has its effect.
 
         Args:
             parameters: see `select`; not for DDL.

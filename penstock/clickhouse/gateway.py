@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 
 from penstock.clickhouse.contract import Parameter, Row
+from penstock.clickhouse.removal import delete_rows
 from penstock.errors import TablesRefused, TablesUnavailable
 
 _RETRYABLE = frozenset(
@@ -148,6 +149,10 @@ class ClientTables:
         identity = {**_DEDUPLICATED, "insert_deduplication_token": token} if token else _NOT_DEDUPLICATED
         with self._borrowed() as client:
             client.raw_insert(table, insert_block=lines, fmt="JSONEachRow", settings={**_INSERT_SETTINGS, **identity})
+
+    def delete(self, table: str, condition: str, parameters: Mapping[str, Parameter] | None = None) -> None:
+        """See `Tables`."""
+        delete_rows(self, table, condition, parameters or {})
 
     def execute(self, statement: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         """See `Tables`."""

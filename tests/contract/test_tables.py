@@ -261,6 +261,22 @@ def test_a_parameter_that_is_none_of_its_type_is_refused(empty: ClientTables) ->
         empty.select("SELECT {x:UUID}", {"x": "no uuid"})
 
 
+# --- delete -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_deletion_removes_what_meets_its_condition_while_parts_are_merged(migrated: ClientTables) -> None:
+    for offset in range(40):
+        migrated.insert("events", event_line(offset=offset, name="gone" if offset % 2 else "stays"), token=str(offset))
+        if offset % 8 == 7:
+            migrated.delete("events", "name = {name:String}", {"name": "gone"})
+            assert migrated.select("SELECT name, count() FROM events GROUP BY name") == [["stays", offset // 2 + 1]]
+
+
+def test_a_deletion_whose_condition_is_wrong_is_refused(migrated: ClientTables) -> None:
+    with pytest.raises(TablesRefused):
+        migrated.delete("events", "no_such_column = 1")
+
+
 @pytest.mark.services
 def test_a_server_that_dies_is_unavailable_and_comes_back(bridge: BridgeServer) -> None:
     tables = server_tables(bridge.url)

@@ -103,7 +103,7 @@ def test_an_event_whose_retry_was_stored_meanwhile_is_stored(world: World) -> No
     world.append(one)
     world.write()
     assert world.replay(single(one)).status is Status.ALREADY_STORED
-    world.tables.execute("DELETE FROM events WHERE id = {id:UUID}", {"id": one.id})
+    world.tables.delete("events", "id = {id:UUID}", {"id": one.id})
     assert world.replay(single(one)).status is Status.ALREADY_STORED  # what was deleted does not come back
     assert world.appended() == 1
 

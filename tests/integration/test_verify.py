@@ -202,7 +202,7 @@ def crash_behind(table: str) -> Callable[[str], None]:
     seen: list[str] = []
 
     def before(what: str) -> None:
-        if f"DELETE FROM {table}" in seen:
+        if f"delete {table}" in seen:
             raise Crash
         seen.append(what)
 

@@ -62,6 +62,15 @@ class FaultyTables:
 
         self._run(f"insert {table}", call)
 
+    def delete(self, table: str, condition: str, parameters: Mapping[str, Parameter] | None = None) -> None:
+        """See `Tables`."""
+
+        def call() -> list[Row]:
+            self._tables.delete(table, condition, parameters)
+            return []
+
+        self._run(f"delete {table}", call)
+
     def execute(self, statement: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         """See `Tables`."""
 
@@ -69,7 +78,7 @@ class FaultyTables:
             self._tables.execute(statement, parameters)
             return []
 
-        self._run(statement.partition(" WHERE ")[0], call)
+        self._run(statement, call)
 
     def create_database(self) -> None:
         """See `Tables`."""

@@ -28,6 +28,9 @@ class Recorder:
     def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
         raise NotImplementedError
 
+    def delete(self, table: str, condition: str, parameters: Mapping[str, Parameter] | None = None) -> None:
+        raise NotImplementedError
+
     def execute(self, statement: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         raise NotImplementedError
 

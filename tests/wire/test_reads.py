@@ -463,7 +463,7 @@ def test_an_event_that_was_inserted_twice_counts_once(api: Api, account: Account
 def test_a_name_whose_events_were_all_removed_is_not_listed(api: Api, account: Account, tables: ClientTables) -> None:
     account.store(account.event("2026-03-01T12:00:00", "gone"), account.event("2026-03-01T12:00:00", "stays"))
     values = {"project": account.id}
-    tables.execute("DELETE FROM event_counts WHERE project_id = {project:UUID} AND name = 'gone'", values)
+    tables.delete("event_counts", "project_id = {project:UUID} AND name = 'gone'", values)
     assert api.get("/events/names", account)["eventNames"] == ["stays"]
     assert [entry["name"] for entry in api.get("/events/stats", account)] == ["stays"]
     assert [entry["name"] for entry in api.get("/events/stats", account, startDate="2026-03-01")] == ["stays"]

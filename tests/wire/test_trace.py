@@ -138,7 +138,7 @@ def test_a_deleted_event_whose_id_has_a_row_is_known_to_be_deleted(api: Api, acc
     late = account.event("2001-01-01T00:00:00", id=event_id(RECEIVED_MS), received_at=to_wire(RECEIVED_MS))
     event = derived(account) if kind == "derived" else late
     store(account, event, partition=1, offset=4)
-    account.tables.execute("DELETE FROM events WHERE project_id = {project:UUID}", {"project": account.id})
+    account.tables.delete("events", "project_id = {project:UUID}", {"project": account.id})
     trace = api.get(f"/events/{event.id}/trace", account)
     assert trace == {
         "id": event.id,
@@ -207,7 +207,7 @@ def test_another_projects_event_is_none_whatever_became_of_it(api: Api, keys: Ke
     gone, dead = derived(account, "2026-03-02T12:00:00"), account.event(RECEIVED, id=event_id(RECEIVED_MS))
     for event in (plain, again, gone):
         store(account, event)
-    account.tables.execute("DELETE FROM events WHERE id = {id:UUID}", {"id": gone.id})
+    account.tables.delete("events", "id = {id:UUID}", {"id": gone.id})
     set_aside(account, b'{"log_index":1,' + encode_event(dead)[1:])
     statuses = [api.get(f"/events/{event.id}/trace", account)["status"] for event in (plain, again, gone, dead)]
     assert statuses == ["stored", "stored", "deleted", "dead"]
