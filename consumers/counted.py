@@ -15,7 +15,7 @@ from penstock.clickhouse.contract import Parameter
 from penstock.clickhouse.progress import read_progress
 from schemas.tables import EVENT_COUNTS, EVENTS
 
-UNITS = (0, 86_400, 3600, 60, 1)
+UNITS = (0, 86_400, 3600, 60)
 """The units of time for which counters are kept, in seconds; 0 is all time."""
 
 _LOOKS = 10

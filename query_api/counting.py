@@ -1,9 +1,10 @@
 """Exact counts between any two instants, at a cost that does not depend on how many events there are.
 
-The planner. Counts are kept by day, hour, minute and second; a *cut* is an instant at which counting begins, ends, or
-goes to the next bucket. A day that no cut divides is counted by its row; one that is divided, by its hours, and so on
-down to the seconds; and a second that is divided (only the two ends of the range can do that) by its events. So each
-event is counted by exactly one unit, and time zones whose days begin at half past an hour need nothing special.
+The planner. Counts are kept by day, hour and minute; a *cut* is an instant at which counting begins, ends, or goes to
+the next bucket. A day that no cut divides is counted by its row; one that is divided, by its hours, and so on down to
+the minutes; and a minute that is divided by its events. So each event is counted by exactly one unit, and time zones
+whose days begin at half past an hour need nothing special. (The two ends of the range usually divide a minute; a bucket
+does only in a time zone like Monrovia's until 1972.)
 """
 
 # ruff: noqa: S608 - a name is a parameter; what stands in the text are tables of ours and integers
@@ -33,8 +34,8 @@ class CountRequest:
     boundaries: Sequence[int] = ()
 
 
-_UNITS = (86_400, 3600, 60, 1)
-"""Seconds, from coarse to fine; each is a multiple of the next one, and the last is a second."""
+_UNITS = (86_400, 3600, 60)
+"""Seconds, from coarse to fine; each is a multiple of the next one."""
 
 _MAX_RANGES = 50
 """So many ranges may stand in a condition; more units are better told as a list."""
@@ -43,7 +44,7 @@ _SETTINGS = "optimize_move_to_prewhere = 0, query_plan_optimize_prewhere = 0"
 """Few rows are read, and all their columns: to look at conditions first costs a quarter of such a statement."""
 
 Range = tuple[int, int]
-"""Seconds since 1970, half-open."""
+"""Half-open, in seconds since 1970 where no other unit is named."""
 
 
 def count_statement(asked: CountRequest) -> Statement:
@@ -113,8 +114,12 @@ def _without(ranges: Iterable[Range], holes: Sequence[Range]) -> list[Range]:
     return left
 
 
-def _moment(unix_ms: int) -> str:
-    return f"fromUnixTimestamp64Milli({unix_ms}, 'UTC')"
+_SECOND = "toUInt32(toDateTime(occurred_at, 'UTC'))"
+
+
+def _happened(between_ms: Range) -> str:
+    start, end = (f"fromUnixTimestamp64Milli({unix_ms}, 'UTC')" for unix_ms in between_ms)
+    return f"occurred_at >= {start} AND occurred_at < {end}"
 
 
 class _Plan:
@@ -185,12 +190,12 @@ class _Plan:
         return f"unit_seconds = {seconds} AND {_between(*whole)}{without}{within}"
 
     def _events(self, divided: Sequence[int]) -> str:
-        """The events of divided seconds, as far as they lie in the range."""
-        pieces = ((max(second * 1000, self._start), min(second * 1000 + 1000, self._end)) for second in divided)
-        times = " OR ".join(
-            f"(occurred_at >= {_moment(start)} AND occurred_at < {_moment(end)})" for start, end in pieces
-        )
-        return (
-            "SELECT name, toUInt32(toDateTime(occurred_at, 'UTC')) AS moment, toUInt64(1) AS n"
-            f" FROM events WHERE {self._where} AND ({times})"
-        )
+        """The events of divided minutes, as far as they lie in the range."""
+        minute_ms = _UNITS[-1] * 1000
+        whole = (self._start, self._end)
+        pieces = [(max(n * minute_ms, self._start), min((n + 1) * minute_ms, self._end)) for n in divided]
+        if len(pieces) > _MAX_RANGES:
+            times = f"{_happened(whole)} AND intDiv({_SECOND}, {_UNITS[-1]}) IN ({_numbers(divided)})"
+        else:
+            times = " OR ".join(f"({_happened(piece)})" for piece in pieces)
+        return f"SELECT name, {_SECOND} AS moment, toUInt64(1) AS n FROM events WHERE {self._where} AND ({times})"

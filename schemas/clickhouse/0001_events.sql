@@ -81,8 +81,9 @@ SELECT project_id, name, occurred_at, id, contact_id, email, email_id, data, log
 FROM events;
 
 -- How many events there are: one row per project, unit of time, name and partition of the log (after merges). Units are
--- all time (0), days, hours, minutes and seconds (UTC). Serves the names by frequency (all time) and stats: any span is
--- a few whole units of each length and, at its two ends, a part of a second of `events`.
+-- all time (0), days, hours and minutes (UTC). Serves the names by frequency (all time) and stats: any span is a few whole
+-- units of each length and, at its two ends, a part of a minute of `events`. Seconds too would be about as many rows as
+-- `events` has, wherever few events meet in one, and every range costs a read in every part.
 -- One view writes all units: what a view costs hardly depends on the rows, and an insert pays for each view.
 -- The partition and its last offset are there so that the counts of deleted events can be removed as rows, which may be
 -- done twice; taking them off a sum may not.
@@ -107,7 +108,7 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS event_counts_view TO event_counts AS
 SELECT
     project_id,
     unit_seconds,
-    if(unit_seconds = 0, toDateTime(0, 'UTC'), toDateTime(intDiv(second, unit_seconds) * unit_seconds, 'UTC')) AS start,
+    if(unit_seconds = 0, toDateTime(0, 'UTC'), toDateTime(intDiv(minute * 60, unit_seconds) * unit_seconds, 'UTC')) AS start,
     name,
     log_partition,
     max(last) AS last_offset,
@@ -116,15 +117,15 @@ FROM
 (
     SELECT
         project_id,
-        toUInt32(toDateTime(occurred_at, 'UTC')) AS second,
+        intDiv(toUInt32(toDateTime(occurred_at, 'UTC')), 60) AS minute,
         name,
         log_partition,
         max(log_offset) AS last,
         count() AS events
     FROM events
-    GROUP BY project_id, second, name, log_partition
+    GROUP BY project_id, minute, name, log_partition
 )
-ARRAY JOIN [0, 86400, 3600, 60, 1] AS unit_seconds
+ARRAY JOIN [0, 86400, 3600, 60] AS unit_seconds
 GROUP BY project_id, unit_seconds, start, name, log_partition;
 
 -- One row per stored event with a derived id, with its place in the log. Serves the writer, which fills it and refuses a

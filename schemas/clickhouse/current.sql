@@ -233,7 +233,7 @@ CREATE MATERIALIZED VIEW event_counts_view TO event_counts
 AS SELECT
     project_id,
     unit_seconds,
-    if(unit_seconds = 0, toDateTime(0, 'UTC'), toDateTime(intDiv(second, unit_seconds) * unit_seconds, 'UTC')) AS start,
+    if(unit_seconds = 0, toDateTime(0, 'UTC'), toDateTime(intDiv(minute * 60, unit_seconds) * unit_seconds, 'UTC')) AS start,
     name,
     log_partition,
     max(last) AS last_offset,
@@ -242,7 +242,7 @@ FROM
 (
     SELECT
         project_id,
-        toUInt32(toDateTime(occurred_at, 'UTC')) AS second,
+        intDiv(toUInt32(toDateTime(occurred_at, 'UTC')), 60) AS minute,
         name,
         log_partition,
         max(log_offset) AS last,
@@ -250,11 +250,11 @@ FROM
     FROM events
     GROUP BY
         project_id,
-        second,
+        minute,
         name,
         log_partition
 )
-ARRAY JOIN [0, 86400, 3600, 60, 1] AS unit_seconds
+ARRAY JOIN [0, 86400, 3600, 60] AS unit_seconds
 GROUP BY
     project_id,
     unit_seconds,

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from penstock.clickhouse.building import PROJECTIONS
 from tests.support.client import Client
 from tests.support.deployments import Deployment, Project
 
@@ -84,7 +85,7 @@ def test_a_rebuild_under_load_loses_nothing_and_no_read_sees_a_gap(own_deploymen
             thread.join()
     assert [first["generation"], second["generation"]] == [2, 3]
     assert _wrong(first) == _wrong(second) == []
-    assert len(first["differences"]) == 5
+    assert len(first["differences"]) == len(PROJECTIONS)
     assert not reading.problems
     assert reading.reads > 20
     client.read("/events", after=client.position)

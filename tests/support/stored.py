@@ -7,7 +7,7 @@ from penstock.clickhouse import Tables
 TABLES = ("events", "events_by_contact", "events_by_name", "event_counts")
 """The tables that every event reaches."""
 
-UNITS = (0, 86_400, 3600, 60, 1)
+UNITS = (0, 86_400, 3600, 60)
 PROJECTIONS = (*TABLES[:-1], *(f"event_counts {unit}" for unit in UNITS))
 """The tables in which every event counts once; of the counts, each unit of time for itself."""
 

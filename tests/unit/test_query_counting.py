@@ -24,6 +24,9 @@ HOUR = 3_600_000
 START = 1_774_738_800_000
 """2026-03-28T23:00Z, a day in Berlin with 23 hours; a whole hour, so that instants near it are near every boundary."""
 
+MONROVIA = 31_536_000_000
+"""1971-01-01, when Monrovia's hours began at 44 minutes and 30 seconds past those of UTC: buckets divide minutes there."""
+
 PROJECT = str(uuid4())
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe"]
 NEAR = st.builds(
@@ -46,6 +49,7 @@ def _events() -> list[tuple[int, str]]:
         + chance.choice([0, 1, 500, 999])
         for _ in range(1500)
     ]
+    moments += [MONROVIA + chance.randrange(10 * 24 * HOUR) // 10_000 * 10_000 for _ in range(500)]
     return [(moment, chance.choice(["a", "a", "a", "b", "ü/\x00'"])) for moment in moments]
 
 
@@ -126,6 +130,19 @@ def test_buckets_of_any_zone_are_exact(
     assert [as_found(row) for row in rows] == expected(Span(start, end), name, bounds)
 
 
+@pytest.mark.parametrize(("interval", "days"), [(Interval.DAY, 9), (Interval.HOUR, 1), (Interval.HOUR, 9)])
+def test_buckets_that_divide_minutes_are_exact(
+    select: Callable[[CountRequest], list[Row]], interval: Interval, days: int
+) -> None:
+    span = Span(MONROVIA + 12_345, MONROVIA + days * 24 * HOUR + 6_789)
+    assert span.start_ms is not None
+    assert span.end_ms is not None
+    bounds = boundaries(span.start_ms // 1000, span.end_ms // 1000, interval, ZoneInfo("Africa/Monrovia"))
+    assert all(bound % 60 == 30 for bound in bounds)
+    rows = select(CountRequest(PROJECT, None, span, bounds))
+    assert [as_found(row) for row in rows] == expected(span, None, bounds)
+
+
 def sql_of(start: int | None, end: int | None, *bounds: int) -> str:
     return count_statement(CountRequest(PROJECT, None, Span(start, end), bounds)).sql
 
@@ -147,16 +164,16 @@ def test_whole_units_are_counted_by_the_longest_alone() -> None:
 
 
 def test_divided_units_are_counted_by_the_next_shorter_ones() -> None:
-    assert units_of(sql_of(START + 1000, START + 5 * DAY)) == ["86400", "3600", "60", "1"]
+    assert units_of(sql_of(START + 1000, START + 5 * DAY)) == ["86400", "3600", "60", "events"]
     assert units_of(sql_of(START + 60_000, START + HOUR)) == ["60"]
 
 
-def test_events_are_counted_one_by_one_in_the_divided_seconds_only() -> None:
+def test_events_are_counted_one_by_one_in_the_divided_minutes_only() -> None:
     sql = sql_of(START + 1, START + 5 * HOUR + 1)
-    assert units_of(sql) == ["3600", "60", "1", "events"]
+    assert units_of(sql) == ["3600", "60", "events"]
     assert sql.count("occurred_at >=") == 2
     assert f"{START + 1}," in sql
-    assert f"{START + 1000}," in sql
+    assert f"{START + 60_000}," in sql
     assert units_of(sql_of(START + 1, START + 900)) == ["events"]
 
 
