@@ -1,8 +1,9 @@
 """Answers to requests: which statements to ask, and the body of their rows. Blocks, so it runs on a reader's thread."""
 
 from penstock.errors import FieldError, NotFound, ValidationFailed
+from query_api.adding import series, totals
 from query_api.buckets import MAX_BUCKETS, Interval, TooManyBuckets, boundaries
-from query_api.counting import CountRequest, count_statement
+from query_api.counting import CountRequest, count_statements
 from query_api.params import ContactRequest, EventsRequest, Span, StatsRequest
 from query_api.queries import contact_page, edge_event, events_page, names_by_count
 from query_api.reader import Reader
@@ -57,7 +58,8 @@ def stats(reader: Reader, project_id: str, asked: StatsRequest) -> bytes:
         return _series(reader, project_id, asked, asked.interval)
     if asked.span == Span():
         return stats_body(reader.select(names_by_count(project_id, asked.event_name)))
-    return stats_body(reader.select(count_statement(CountRequest(project_id, asked.event_name, asked.span))))
+    statements = count_statements(CountRequest(project_id, asked.event_name, asked.span))
+    return stats_body(totals(reader.select_all(statements)))
 
 
 def _series(reader: Reader, project_id: str, asked: StatsRequest, interval: Interval) -> bytes:
@@ -69,12 +71,12 @@ def _series(reader: Reader, project_id: str, asked: StatsRequest, interval: Inte
         begins[0] * 1000 if asked.span.start_ms is None else asked.span.start_ms,
         begins[-1] * 1000 if asked.span.end_ms is None else asked.span.end_ms,
     )
-    rows = reader.select(count_statement(CountRequest(project_id, asked.event_name, span, begins)))
-    if len(rows) * (len(begins) - 1) > MAX_BUCKETS_IN_ALL:
+    found = series(reader.select_all(count_statements(CountRequest(project_id, asked.event_name, span, begins))))
+    if len(found) * (len(begins) - 1) > MAX_BUCKETS_IN_ALL:
         raise _too_big(
-            f"More than {MAX_BUCKETS_IN_ALL} buckets of {len(rows)} names; give an eventName or fewer buckets"
+            f"More than {MAX_BUCKETS_IN_ALL} buckets of {len(found)} names; give an eventName or fewer buckets"
         )
-    return series_body(rows, begins)
+    return series_body(found, begins)
 
 
 def _edges(reader: Reader, project_id: str, asked: StatsRequest) -> tuple[int, int] | None:

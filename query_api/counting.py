@@ -16,6 +16,7 @@ from itertools import pairwise
 from penstock.clickhouse.contract import Parameter
 from query_api.params import Span
 from query_api.statements import END_OF_TIME_MS, Statement, within_tables
+from schemas.tables import EVENT_COUNTS, EVENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +48,46 @@ Range = tuple[int, int]
 """Half-open, in seconds since 1970 where no other unit is named."""
 
 
-def count_statement(asked: CountRequest) -> Statement:
-    """The statement whose rows are the counts: most frequent name first, names without events left out.
+def count_statements(asked: CountRequest) -> list[Statement]:
+    """One or two statements whose rows, added up, are the counts (see `query_api.adding`).
 
-    Its rows are [name, total], and with boundaries [name, total, [bucket], [count]]: a bucket is its begin in seconds
-    since 1970, and those without events are missing.
+    Their rows are [name, count], and with boundaries [name, [bucket], [count]]: a bucket is its begin in seconds since
+    1970, and those without events are missing. Two statements, as most of such a one's time goes into planning, which
+    their union does not share; so they may be asked side by side. No event is counted by both.
     """
     values: dict[str, Parameter] = {"project": asked.project_id}
     if asked.event_name is not None:
         values["name"] = asked.event_name
-    rows = " UNION ALL ".join(_Plan(asked).parts())
-    sql = _by_bucket(rows, asked.boundaries) if asked.boundaries else _totals(rows)
-    return Statement("stats", sql, values, _SETTINGS)
+    select = _by_bucket if asked.boundaries else _totals
+    return [Statement("stats", select(part, asked.boundaries), values, _SETTINGS) for part in _Plan(asked).parts()]
 
 
-def _totals(rows: str) -> str:
-    return f"SELECT name, sum(n) AS total FROM ({rows}) GROUP BY name HAVING total > 0 ORDER BY total DESC, name"
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The rows of one table that are part of the answer.
+
+    Attributes:
+        moment: when a row's events happened, in seconds since 1970.
+        count: how many they are.
+    """
+
+    table: str
+    moment: str
+    count: str
+    where: str
 
 
-def _by_bucket(rows: str, boundaries: Sequence[int]) -> str:
+def _totals(part: _Part, _: Sequence[int]) -> str:
+    return f"SELECT name, {part.count} FROM {part.table} WHERE {part.where} GROUP BY name"
+
+
+def _by_bucket(part: _Part, boundaries: Sequence[int]) -> str:
     begins = _numbers(boundaries[:-1])
     return (
-        "SELECT name, sum(m) AS total, groupArray(bucket), groupArray(m) FROM ("
-        f"SELECT name, roundDown(moment, [{begins}]) AS bucket, sum(n) AS m FROM ({rows}) GROUP BY name, bucket"
-        ") GROUP BY name HAVING total > 0 ORDER BY total DESC, name"
+        "SELECT name, groupArray(bucket), groupArray(n) FROM ("
+        f"SELECT name, roundDown({part.moment}, [{begins}]) AS bucket, {part.count} AS n"
+        f" FROM {part.table} WHERE {part.where} GROUP BY name, bucket"
+        ") GROUP BY name"
     )
 
 
@@ -133,8 +150,8 @@ class _Plan:
         self._cuts = [self._start, *(cut for cut in inner if self._start < cut < self._end), self._end]
         self._where = "project_id = {project:UUID}" + (" AND name = {name:String}" if asked.event_name else "")
 
-    def parts(self) -> list[str]:
-        """A SELECT of (name, moment in seconds, n) for each table that has a part of the answer; at least one."""
+    def parts(self) -> list[_Part]:
+        """What of each table is a part of the answer; at least one."""
         units: list[str] = []
         above: tuple[Sequence[int], int] | None = None
         for seconds in _UNITS:
@@ -147,13 +164,12 @@ class _Plan:
                 above = divided, seconds
         return [*self._counts(units), self._events(divided)]
 
-    def _counts(self, units: Sequence[str]) -> list[str]:
+    def _counts(self, units: Sequence[str]) -> list[_Part]:
         """The part of the answer that whole units have, all of them in one pass."""
         if not units:
             return []
         conditions = " OR ".join(f"({unit})" for unit in units)
-        columns = "name, toUInt32(start) AS moment, count AS n"
-        return [f"SELECT {columns} FROM event_counts WHERE {self._where} AND ({conditions})"]
+        return [_Part(EVENT_COUNTS, "toUInt32(start)", "sum(count)", f"{self._where} AND ({conditions})")]
 
     def _divided(self, seconds: int) -> list[int]:
         """Which units of that length a cut divides, by their number since 1970."""
@@ -189,7 +205,7 @@ class _Plan:
         within = f" AND {_in_units(*above)}" if above else ""
         return f"unit_seconds = {seconds} AND {_between(*whole)}{without}{within}"
 
-    def _events(self, divided: Sequence[int]) -> str:
+    def _events(self, divided: Sequence[int]) -> _Part:
         """The events of divided minutes, as far as they lie in the range."""
         minute_ms = _UNITS[-1] * 1000
         whole = (self._start, self._end)
@@ -198,4 +214,4 @@ class _Plan:
             times = f"{_happened(whole)} AND intDiv({_SECOND}, {_UNITS[-1]}) IN ({_numbers(divided)})"
         else:
             times = " OR ".join(f"({_happened(piece)})" for piece in pieces)
-        return f"SELECT name, {_SECOND} AS moment, toUInt64(1) AS n FROM events WHERE {self._where} AND ({times})"
+        return _Part(EVENTS, _SECOND, "count()", f"{self._where} AND ({times})")

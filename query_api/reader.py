@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from penstock.clickhouse import Selectable
@@ -31,6 +31,7 @@ class Reader:
         )
         threads = settings.query.threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
+        self._beside = ThreadPoolExecutor(threads, thread_name_prefix="read-beside")
         self._turns = Turns(threads, max_waiting=threads * _WAITING_PER_THREAD, max_wait_seconds=_MAX_WAIT_SECONDS)
 
     def select(self, statement: Statement) -> list[Row]:
@@ -48,6 +49,16 @@ class Reader:
         finally:
             self._metrics.query_seconds.labels(statement.name).observe(time.perf_counter() - started)
 
+    def select_all(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        """The rows of each statement; they are asked side by side. See `select`."""
+        first, *others = statements
+        beside = [self._beside.submit(self.select, other) for other in others]
+        try:
+            found = self.select(first)
+        finally:
+            wait(beside)
+        return [found, *(one.result() for one in beside)]
+
     async def run(self, project_id: str, work: Callable[[], T]) -> T:
         """What `work` returns or raises; it runs on one of our threads.
 
@@ -60,6 +71,7 @@ class Reader:
     def close(self) -> None:
         """Waits for what runs; nothing may be started afterwards."""
         self._pool.shutdown(cancel_futures=True)
+        self._beside.shutdown()
 
 
 def _whole_seconds(settings: Settings) -> int:

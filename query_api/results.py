@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from penstock.clickhouse.contract import Row
+from query_api.adding import Series
 from query_api.cursor import Place, to_token
 from schemas.times import from_ms, parse_iso, to_ms
 
@@ -67,22 +68,20 @@ def stats_body(rows: Iterable[Row]) -> bytes:
     return _encode([{"name": row[0], "count": row[1]} for row in rows])
 
 
-def series_body(rows: Iterable[Row], boundaries: Sequence[int]) -> bytes:
-    """Name, count and all buckets, empty ones too, in the order of the rows.
+def series_body(all_series: Iterable[Series], boundaries: Sequence[int]) -> bytes:
+    """Name, count and all buckets, empty ones too, in the order given.
 
     Args:
-        rows: as `counting.count_statement` selects them.
         boundaries: where buckets begin, and the last one ends, in seconds since 1970.
     """
     begins = [b'{"start":"%b","count":' % _start(second) for second in boundaries[:-1]]
-    return b"[%b]" % b",".join(_series(row, boundaries, begins) for row in rows)
+    return b"[%b]" % b",".join(_series(one, boundaries, begins) for one in all_series)
 
 
-def _series(row: Row, boundaries: Sequence[int], begins: Sequence[bytes]) -> bytes:
-    name, total, seconds, counts = row
-    found = dict(zip(_integers(seconds), _integers(counts), strict=True))
+def _series(one: Series, boundaries: Sequence[int], begins: Sequence[bytes]) -> bytes:
+    found = one.buckets
     buckets = [b"%b%d}" % (begin, found.get(second, 0)) for second, begin in zip(boundaries, begins, strict=False)]
-    return b'{"name":%b,"count":%b,"buckets":[%b]}' % (_encode(name), _encode(total), b",".join(buckets))
+    return b'{"name":%b,"count":%d,"buckets":[%b]}' % (_encode(one.name), one.total, b",".join(buckets))
 
 
 def deleted_body(events: int | None) -> tuple[int, bytes]:
@@ -92,14 +91,5 @@ def deleted_body(events: int | None) -> tuple[int, bytes]:
     return 200, _encode({"deletedCount": events})
 
 
-def _integers(values: object) -> list[int]:
-    return [int(value) for value in values] if isinstance(values, list) else []
-
-
 def _start(unix_seconds: int) -> bytes:
     return from_ms(unix_seconds * 1000).isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
-
-
-def series_size(rows: Sequence[Row], boundaries: Sequence[int]) -> int:
-    """How many buckets the body will have in all."""
-    return len(rows) * (len(boundaries) - 1)

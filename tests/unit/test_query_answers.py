@@ -53,7 +53,7 @@ def by_hour(script: Script, span: Span = OPEN) -> bytes:
 
 
 def test_what_arrives_between_the_statements_is_in_no_bucket_and_not_counted() -> None:
-    script = Script([[10 * HOUR + 1]], [[11 * HOUR + 1]], [["a", 1, [36_000], [1]]])
+    script = Script([[10 * HOUR + 1]], [[11 * HOUR + 1]], [["a", [36_000], [1]]])
     by_hour(script)
     assert "start >= toDateTime(36000, 'UTC') AND start < toDateTime(43200, 'UTC')" in script.asked[-1]
 
@@ -72,7 +72,7 @@ def test_without_events_nothing_is_counted() -> None:
 
 def test_buckets_of_all_names_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "MAX_BUCKETS_IN_ALL", 3)
-    counts: list[Row] = [["a", 1, [0], [1]], ["b", 1, [0], [1]]]
+    counts: list[Row] = [["a", [0], [1]], ["b", [0], [1]]]
     assert by_hour(Script(counts[:1]), Span(0, 3 * HOUR))
     with pytest.raises(ValidationFailed) as caught:
         by_hour(Script(counts), Span(0, 2 * HOUR))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from penstock.clickhouse.contract import Parameter, Row
-from penstock.errors import Unavailable
+from penstock.errors import TablesUnavailable, Unavailable
 from penstock.settings import Query, Settings
 from penstock.telemetry import Metrics
 from query_api import reader as module
@@ -49,6 +49,37 @@ def test_a_read_is_bounded_and_measured() -> None:
     assert sql.startswith("SELECT 1 SETTINGS ")
     assert "max_execution_time = 30" in sql
     assert b'penstock_query_seconds_count{query="names"} 1.0' in metrics.render()
+
+
+def test_statements_are_asked_side_by_side_and_found_in_their_order() -> None:
+    together = threading.Barrier(2)
+
+    class Meeting(Recorder):
+        def select(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> list[Row]:
+            together.wait(10)
+            return [[sql.split()[1]]]
+
+    reader = Reader(Meeting(), Settings(query=Query(threads=1)), Metrics())
+    assert reader.select_all([Statement("a", "SELECT 1"), Statement("b", "SELECT 2")]) == [[["1"]], [["2"]]]
+    reader.close()
+
+
+def test_a_statement_that_fails_fails_all_after_the_others_have_ended() -> None:
+    ended = threading.Event()
+
+    class Failing(Recorder):
+        def select(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> list[Row]:
+            if "SELECT 1" in sql:
+                raise TablesUnavailable("gone")
+            ended.wait(0.05)
+            ended.set()
+            return []
+
+    reader = Reader(Failing(), Settings(), Metrics())
+    with pytest.raises(TablesUnavailable):
+        reader.select_all([Statement("a", "SELECT 1"), Statement("b", "SELECT 2")])
+    assert ended.is_set()
+    reader.close()
 
 
 def test_over_the_bounds_reads_are_refused_not_queued(monkeypatch: pytest.MonkeyPatch) -> None:

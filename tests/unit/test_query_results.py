@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.clickhouse.contract import Row
+from query_api.adding import Series
 from query_api.cursor import Place, from_token
 from query_api.results import events_body, names_body, series_body, stats_body
 
@@ -65,8 +66,8 @@ def test_names_and_counts_keep_their_order() -> None:
 
 
 def test_a_series_has_all_buckets() -> None:
-    rows: list[Row] = [["a", 3, [7200, 0], [1, 2]], ['"b"', 1, [3600], [1]]]
-    assert json.loads(series_body(rows, [0, 3600, 7200, 10800])) == [
+    found = [Series("a", 3, {7200: 1, 0: 2}), Series('"b"', 1, {3600: 1})]
+    assert json.loads(series_body(found, [0, 3600, 7200, 10800])) == [
         {
             "name": name,
             "count": total,
@@ -79,4 +80,4 @@ def test_a_series_has_all_buckets() -> None:
 
 
 def test_a_bucket_in_the_first_centuries_has_four_digits_of_year() -> None:
-    assert b'"start":"0970-01-01T00:00:00.000Z"' in series_body([["a", 1, [0], [1]]], [-31_556_908_800, 0])
+    assert b'"start":"0970-01-01T00:00:00.000Z"' in series_body([Series("a", 1, {0: 1})], [-31_556_908_800, 0])
