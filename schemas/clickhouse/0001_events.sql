@@ -87,7 +87,8 @@ FROM events;
 -- One view writes all units: what a view costs hardly depends on the rows, and an insert pays for each view.
 -- The partition and its last offset are there so that the counts of deleted events can be removed as rows, which may be
 -- done twice; taking them off a sum may not.
--- Small granules and blocks, as stats read many short ranges: each costs a block of each column.
+-- Small granules and blocks, as stats read many short ranges: each costs a block of each column, in each part. So parts are
+-- also merged earlier than usual (2 instead of 7 at 10 million events), which its narrow rows make cheap.
 CREATE TABLE IF NOT EXISTS event_counts
 (
     project_id UUID,
@@ -102,7 +103,8 @@ ENGINE = SummingMergeTree(count)
 ORDER BY (project_id, unit_seconds, start, name, log_partition)
 SETTINGS
     non_replicated_deduplication_window = 10000,
-    index_granularity = 512, min_compress_block_size = 4096, max_compress_block_size = 16384;
+    index_granularity = 512, min_compress_block_size = 4096, max_compress_block_size = 16384,
+    merge_selector_base = 2;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS event_counts_view TO event_counts AS
 SELECT

@@ -66,7 +66,7 @@ CREATE TABLE event_counts
 )
 ENGINE = SummingMergeTree(count)
 ORDER BY (project_id, unit_seconds, start, name, log_partition)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 512, min_compress_block_size = 4096, max_compress_block_size = 16384;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 512, min_compress_block_size = 4096, max_compress_block_size = 16384, merge_selector_base = 2;
 
 CREATE TABLE events
 (
