@@ -30,6 +30,9 @@ def parser() -> argparse.ArgumentParser:
         "--fault-every", type=float, default=Options.fault_every_seconds, metavar="SECONDS", help="mean (%(default)s)"
     )
     made.add_argument("--at-once", type=int, default=Options.faults_at_once, help="things broken at once (%(default)s)")
+    made.add_argument(
+        "--break", dest="breaks", action="append", default=[], metavar="KIND", help="only such targets; may be repeated"
+    )
     made.add_argument("--no-deletes", dest="deletes", action="store_false", default=None, help="delete no names")
     made.add_argument("--require-verify", action="store_true", help="fail where `penstock verify` does not exist")
     made.add_argument("--directory", type=Path, help="new directory for all data; default: a temporary one")
@@ -47,6 +50,7 @@ def options_of(arguments: argparse.Namespace, form: str, directory: Path) -> Opt
         minutes=arguments.minutes or (24 * 60 if has_goal else Options.minutes),
         events=arguments.events,
         kills=arguments.kills,
+        breaks=tuple(arguments.breaks),
         rate=arguments.rate,
         workers=arguments.workers,
         consumers=arguments.consumers,

@@ -56,7 +56,8 @@ class Faults:
     # --- one after the other, as planned
 
     def _run(self) -> None:
-        names = [target.name for target in self._stage.targets]
+        breaks = self._options.breaks
+        names = [target.name for target in self._stage.targets if not breaks or target.kind in breaks]
         for fault in faults(self._options.random("faults"), names, self._options):
             if self._stopping.wait(fault.after_seconds):
                 return

@@ -15,6 +15,7 @@ class Options:
         seed: repeats the decisions; what the machine makes of them differs from run to run.
         minutes: the longest time under load.
         events, kills: goals; with one of them the load ends when all given ones are reached.
+        breaks: which kinds of targets are broken; none named: all.
         rate: acknowledged events per second that the load aims at.
         fault_every_seconds: the mean pause between two faults.
         exit_seconds: how long a process may take to end after SIGTERM; the product promises 10.
@@ -26,6 +27,7 @@ class Options:
     minutes: float = 5.0
     events: int | None = None
     kills: int | None = None
+    breaks: tuple[str, ...] = ()
     rate: float = 2500.0
     workers: int = 12
     projects: int = 3
