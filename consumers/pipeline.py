@@ -142,21 +142,22 @@ class Pipeline:
         if not batches:
             return False
         ready = [prepare(batch) for batch in batches]
-        self._announce(ready)
+        with self._releasing_lost():
+            written = self._store(ready, ends)
+        for done in written:
+            self._buffers[done.batch.partition].drop(done.batch)
+        self._count(written, ends)
+        return True
+
+    def _store(self, ready: Sequence[Prepared], ends: LogEnds) -> Sequence[Written]:
+        self._persistently("announce", lambda: self._sink.announce(ready, self._clock.now_ms()))
         written = self._inserts.map(self._insert, ready)
         for done in written:  # all of them before the first letter: where the writer stops, nothing is set aside
             example = done.dead[0] if done.dead else None
             self._dead_letter_limit.count(good=done.stored + done.repeated, bad=len(done.dead), example=example)
         self._set_aside([letter for done in written for letter in done.dead])
         self._persistently("conclude", lambda: self._sink.conclude(written, ends, self._clock.now_ms()))
-        for done in written:
-            self._buffers[done.batch.partition].drop(done.batch)
-        self._count(written, ends)
-        return True
-
-    def _announce(self, ready: Sequence[Prepared]) -> None:
-        with self._releasing_lost():
-            self._persistently("announce", lambda: self._sink.announce(ready, self._clock.now_ms()))
+        return written
 
     @contextmanager
     def _releasing_lost(self) -> Iterator[None]:
@@ -229,7 +230,10 @@ class Pipeline:
             self._metrics.lag_seconds.labels(str(partition)).set(seconds)
 
     def _persistently(self, doing: str, call: Callable[[], _Result]) -> _Result:
-        """Calls until it succeeds, fails for good, or the writer is told to stop."""
+        """Calls until it succeeds, fails for good, or the writer is told to stop.
+
+        A writer that stood still while a rebuild ended finds its tables gone: for good, which looks like for now.
+        """
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -238,6 +242,7 @@ class Pipeline:
                 _log.info("waiting", doing=doing, reason=error.message)
             except Unavailable as error:
                 self._metrics.insert_retries.inc()
+                self._sink.expect_live()
                 _log.warning("will try again", doing=doing, reason=error.message, pause_seconds=pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             if self._stopping.wait(pause):

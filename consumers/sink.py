@@ -34,7 +34,7 @@ from penstock.clickhouse.progress import (
     write_claims,
     write_progress,
 )
-from penstock.errors import TablesRefused, WriterFenced
+from penstock.errors import TablesRefused, Unavailable, WriterFenced
 from schemas.deletion import Deletion
 from schemas.event import EventMark
 from schemas.record import MalformedRecord, is_deletion, unpositioned
@@ -154,6 +154,20 @@ class Sink:
         is_new = self._generation is not None and generation.number != self._generation.number
         self._generation = generation
         if is_new and self._progress:
+            self._progress.clear()
+            raise WriterFenced("New tables are in place")
+
+    def expect_live(self) -> None:
+        """Makes sure that the tables whose partitions are claimed are the live ones, as far as that can be told now.
+
+        Raises:
+            WriterFenced: others are; these may be gone, and nothing will come of trying again.
+        """
+        try:
+            live = self._for_writing()
+        except Unavailable:
+            return
+        if live.number != self._claimed.number:
             self._progress.clear()
             raise WriterFenced("New tables are in place")
 

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -12,13 +11,12 @@ import pytest
 from consumers.pipeline import Pipeline
 from consumers.rebuild import Rebuild, Rebuilt
 from consumers.sink import LogEnds
-from penstock.clickhouse import Tables
 from penstock.clickhouse.building import PROJECTIONS as REBUILT
 from penstock.clickhouse.gateway import ClientTables
 from penstock.clickhouse.generations import Generations
 from penstock.clickhouse.migrate import migrate, migrate_tables
 from penstock.clock import SystemClock
-from penstock.errors import StartError, TablesHeld
+from penstock.errors import StartError, TablesHeld, WriterFenced
 from penstock.eventlog.sqlite import SqliteLog
 from penstock.settings import Writer
 from penstock.telemetry import Metrics
@@ -27,26 +25,12 @@ from schemas.event import Event
 from schemas.record import pack_deletion
 from schemas.topics import Topic
 from tests.support.clickhouse_server import BridgeServer
-from tests.support.faults import Crash, FaultyTables
-from tests.support.fixtures import drop, entry, event, server_tables
+from tests.support.faults import Crash, FaultyDatabases
+from tests.support.fixtures import drop_generations, entry, event, server_tables
 from tests.support.stored import PROJECTIONS, projected
 from tests.support.tables import open_test_tables
 
 pytestmark = pytest.mark.services
-
-
-class FaultyDatabases(FaultyTables):
-    """The first tables and those beside them, with one count of statements."""
-
-    def __init__(self, first: ClientTables, **faults: Any) -> None:
-        super().__init__(first, **faults)
-        self._first = first
-        self.database = first.database
-
-    def beside(self, database: str) -> Tables:
-        made = FaultyTables(self._first.beside(database))
-        made._run = self._run  # type: ignore[method-assign] # all statements count together
-        return made
 
 
 class World:
@@ -63,9 +47,7 @@ class World:
     def close(self) -> None:
         self._runner.run(self.log.stop())
         self._runner.close()
-        for number in range(self.generations.live().number + 1, 1, -1):
-            self.tables.execute(f"DROP DATABASE IF EXISTS {self.generations.database(number)} SYNC")
-        drop(self.tables)
+        drop_generations(self.tables)
 
     def append(self, events: list[Event]) -> None:
         async def work() -> None:
@@ -247,6 +229,22 @@ def test_what_a_dead_writer_had_announced_is_completed_first(world: World) -> No
     tail.close()
     assert wrong(world.rebuild()) == {}
     world.check()
+
+
+@pytest.mark.timeout(60)
+def test_a_writer_that_stood_still_until_the_old_tables_were_gone_is_fenced(world: World) -> None:
+    for _ in range(2):  # the first tables go in another way than later ones
+        world.grow()
+        pipeline = world.pipeline()
+        tail = world.log.tail(Topic.EVENTS, pipeline.claim(range(2)))
+        records, ends = tail.poll(timeout_seconds=0, max_bytes=1 << 30), LogEnds(tail.ends(), 1)
+        tail.close()
+        world.rebuild()
+        with pytest.raises(WriterFenced):
+            pipeline.write(records, ends)
+        assert pipeline.partitions == set()
+        world.write()
+        world.check()
 
 
 def test_no_writer_claims_while_a_rebuild_holds(any_world: World) -> None:

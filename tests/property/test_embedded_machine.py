@@ -1,4 +1,4 @@
-"""Any order of writes, retries, deletions, crashes and restarts: every read shows each event once, as sent first."""
+"""Any order of writes, retries, deletions, crashes, restarts and rebuilds: every read shows each event once, as sent first."""
 
 import tempfile
 from collections import Counter
@@ -127,9 +127,12 @@ class EmbeddedForm(RuleBasedStateMachine):
         self.product.restart()
 
     @rule()
-    def make_tables_anew(self) -> None:
-        self.paused.clear()
-        self.product.make_tables_anew()
+    def rebuild(self) -> None:
+        self.product.rebuild()
+
+    @rule(at=st.integers(0, 150), after=st.booleans())
+    def crash_rebuild(self, at: int, after: bool) -> None:
+        self.product.crash_rebuild(at, after=after)
 
     # --- reads
 

@@ -2,9 +2,11 @@
 
 import itertools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from penstock.clickhouse import Tables
 from penstock.clickhouse.contract import Parameter, Row
+from penstock.clickhouse.gateway import ClientTables
 
 
 class Crash(BaseException):
@@ -86,3 +88,18 @@ class FaultyTables:
 
     def close(self) -> None:
         """See `Tables`."""
+
+
+class FaultyDatabases(FaultyTables):
+    """The first tables and those beside them, with one count of statements."""
+
+    def __init__(self, first: ClientTables, **faults: Any) -> None:
+        super().__init__(first, **faults)
+        self._first = first
+        self.database = first.database
+
+    def beside(self, database: str) -> Tables:
+        """See `penstock.clickhouse.generations.Databases`."""
+        made = FaultyTables(self._first.beside(database))
+        made._run = self._run  # type: ignore[method-assign] # all statements count together
+        return made

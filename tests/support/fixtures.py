@@ -22,6 +22,7 @@ with warnings.catch_warnings():  # Python calls what kafka-python does while it 
     import kafka  # noqa: F401
 
 from penstock.clickhouse.gateway import ClientTables
+from penstock.clickhouse.generations import FIRST, Generations
 from penstock.errors import TablesRefused, Unavailable
 from penstock.eventlog import Entry
 from penstock.settings import ClickHouse, Kafka
@@ -124,6 +125,14 @@ def drop(tables: ClientTables) -> None:
     with suppress(Unavailable, TablesRefused):
         tables.execute(f"DROP DATABASE IF EXISTS {tables.database} SYNC")
     tables.close()
+
+
+def drop_generations(tables: ClientTables) -> None:
+    """Removes all generations of tables, also one that a rebuild left half done, and closes."""
+    generations = Generations(tables)
+    for number in range(generations.live().number + 1, FIRST, -1):
+        tables.execute(f"DROP DATABASE IF EXISTS {generations.database(number)} SYNC")
+    drop(tables)
 
 
 def event(

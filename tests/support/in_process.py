@@ -1,8 +1,8 @@
 """The embedded form in the test's own process, step by step: nothing runs in the background but the log's commits.
 
-Requests go through the real applications, records through the real writer into chDB. A crash abandons the writer at a
-statement of its protocol, and the log without closing it, and opens the same directory again. What it cannot show is a
-process that really dies: that is the end-to-end tests' and the fault suite's.
+Requests go through the real applications, records through the real writer into chDB. A crash abandons the writer, or a
+rebuild, at one of its statements, and the log without closing it, and opens the same directory again. What it cannot show
+is a process that really dies: that is the end-to-end tests' and the fault suite's.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ import httpx
 from starlette.types import ASGIApp
 
 from consumers.pipeline import Pipeline
+from consumers.rebuild import Rebuild
 from consumers.sink import LogEnds
 from ingest.app import create_app as create_ingest
 from penstock.auth import KeyRing, new_key
-from penstock.clickhouse import Tables
 from penstock.clickhouse.generations import Generations, LiveTables
 from penstock.clock import SystemClock
 from penstock.errors import WriterFenced
@@ -35,10 +35,10 @@ from schemas.deletion import Deletion
 from schemas.position import Position
 from schemas.record import pack_deletion
 from schemas.topics import Topic
-from tests.support.faults import Crash, FaultyTables
-from tests.support.fixtures import drop
+from tests.support.faults import Crash, FaultyDatabases
+from tests.support.fixtures import drop_generations
 from tests.support.stored import PROJECT
-from tests.support.tables import fixed, open_test_tables
+from tests.support.tables import open_test_tables
 
 _PARTITIONS = 2
 
@@ -58,6 +58,7 @@ class InProcess:
         self._directory = directory
         self._runner = asyncio.Runner()
         self._tables = open_test_tables()
+        self._generations = Generations(self._tables)
         self._ring = KeyRing()
         self._ring.is_complete = True
         self._logs: list[SqliteLog] = []
@@ -71,7 +72,7 @@ class InProcess:
             self._runner.run(log.stop())
         self._runner.run(self._reading.aclose())
         self._runner.close()
-        drop(self._tables)
+        drop_generations(self._tables)
 
     def _open(self) -> None:
         self._log = SqliteLog(self._directory, partitions=_PARTITIONS)
@@ -85,7 +86,7 @@ class InProcess:
 
     def _show(self) -> None:
         """Lets reads answer from the tables that there are now."""
-        live = LiveTables(Generations(self._tables))
+        live = LiveTables(self._generations)
         query = create_query(
             Settings(), live=live, markers=self._log, authenticate=self._ring, metrics=Metrics(), checks={}
         )
@@ -136,15 +137,18 @@ class InProcess:
     def crash(self, at: int, *, after: bool, max_rows: int = 50_000) -> None:
         """A writer dies at its statement number `at`, before or after that had its effect, and all else with it."""
         with suppress(Crash):
-            self.wake(self.pause(max_rows, FaultyTables(self._tables, at=at, after=after)))
+            self.wake(self.pause(max_rows, self._failing(at, after=after)))
         self._open()
 
-    def pause(self, max_rows: int = 50_000, tables: Tables | None = None) -> PausedWriter:
+    def _failing(self, at: int, *, after: bool) -> Generations:
+        return Generations(FaultyDatabases(self._tables, at=at, after=after))
+
+    def pause(self, max_rows: int = 50_000, generations: Generations | None = None) -> PausedWriter:
         """A writer that claims everything and stands still."""
         pipeline = Pipeline(
             Writer(max_rows=max_rows),
             log=self._log,
-            for_writing=fixed(tables or self._tables),
+            for_writing=(generations or self._generations).for_writing,
             clock=SystemClock(),
             metrics=Metrics(),
             owner=f"owner {next(self._owners)}",
@@ -177,12 +181,27 @@ class InProcess:
         self._runner.run(self._logs.pop().stop())
         self._open()
 
-    def make_tables_anew(self) -> None:
-        """New tables, from the log alone."""
-        old, self._tables = self._tables, open_test_tables()
+    def rebuild(self) -> None:
+        """New tables take the place of the live ones."""
+        self._rebuild(self._generations)
         self._show()
-        self.write()
-        drop(old)
+
+    def crash_rebuild(self, at: int, *, after: bool) -> None:
+        """A rebuild dies at its statement number `at`, and all else with it; then its hold on the writers runs out."""
+        with suppress(Crash):
+            self._rebuild(self._failing(at, after=after))
+        self._generations.release(self._generations.live().number)
+        self._open()
+
+    def _rebuild(self, generations: Generations) -> None:
+        Rebuild(
+            Writer(),
+            log=self._log,
+            generations=generations,
+            clock=SystemClock(),
+            report=lambda _: None,
+            grace_seconds=0,
+        ).run(only=None)
 
 
 async def _awaited(mark: Callable[[bytes, int], "asyncio.Future[Position]"], record: bytes) -> Position:
