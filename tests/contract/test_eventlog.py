@@ -587,6 +587,17 @@ def test_sqlite_keeps_what_it_acknowledged_through_kill_9(tmp_path: Path) -> Non
     assert len(set(everything)) == len(everything)
 
 
+def test_sqlite_syncs_a_commit_before_it_is_acknowledged(tmp_path: Path) -> None:
+    """What the kernel has outlives kill -9, so only the setting tells whether it would outlive a power cut."""
+    log = SqliteLog(tmp_path)
+    log.open()
+    try:
+        assert log._writing.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        assert log._writing.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    finally:
+        log.close()
+
+
 def killed_writer(directory: Path, *, after_lines: int) -> list[list[str]]:
     """What a writer had acknowledged when it was killed."""
     command = [sys.executable, "-m", "tests.support.crash_writer", str(directory)]
