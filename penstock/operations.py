@@ -1,7 +1,6 @@
 """The operations that commands can ask for, by name: stages' functions, with arguments and results as JSON."""
 
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -29,7 +28,7 @@ def _rebuild(workplace: Workplace, arguments: Arguments, report: Report) -> dict
         clock=SystemClock(),
         report=report,
     )
-    return asdict(rebuild.run(arguments.get("only")))
+    return dict(msgspec.to_builtins(rebuild.run(arguments.get("only"))))
 
 
 def _verify(workplace: Workplace, _: Arguments, report: Report) -> dict[str, Any]:
