@@ -4,6 +4,7 @@ Nothing is read at import. `load` reads once; commands pass the groups down.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -156,6 +157,8 @@ class Settings(BaseSettings):
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 """Names the settings file; `--config` sets it, so that worker processes find the same one."""
 
+_PASSWORD = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*://|(?![^/@]*://))[^/:@]*):.*@")
+
 _SIMILAR = 0.75
 """How similar two names must be, from 0 to 1, to take one for a slip of the other."""
 
@@ -241,7 +244,7 @@ def hint(similar: str) -> str:
 
 
 def effective(settings: BaseModel, prefix: str = PREFIX) -> dict[str, str]:
-    """Every setting by its variable's name; a secret says only whether it is set."""
+    """Every setting by its variable's name; a secret says only whether it is set, a URL not its password."""
     shown: dict[str, str] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
@@ -251,5 +254,10 @@ def effective(settings: BaseModel, prefix: str = PREFIX) -> dict[str, str]:
         elif isinstance(value, SecretStr):
             shown[key] = "set" if value.get_secret_value() else "not set"
         else:
-            shown[key] = str(value)
+            shown[key] = without_password(str(value))
     return shown
+
+
+def without_password(text: str) -> str:
+    """A URL, or what was meant to be one, as it may be shown."""
+    return _PASSWORD.sub(r"\1:***@", text)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from penstock.clickhouse.server import open_server
 from penstock.errors import StartError
 from penstock.settings import (
     CONFIG_VARIABLE,
@@ -219,6 +220,27 @@ def test_secrets_are_shown_as_set_or_not_set_and_never_themselves() -> None:
     assert shown["PENSTOCK_CLICKHOUSE__PASSWORD"] == "set"
     assert shown["PENSTOCK_KAFKA__SASL_PASSWORD"] == "not set"
     assert "hunter2" not in f"{shown}{settings}{settings!r}"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://host:8123", "http://host:8123"),
+        ("http://ada@host:8123", "http://ada@host:8123"),
+        ("https://ada:hunter2@host:8123", "https://ada:***@host:8123"),
+        ("https://ada:hunter2@with@signs/@host", "https://ada:***@host"),
+        ("https://:hunter2@host", "https://:***@host"),
+        ("ada:hunter2@host:8123", "ada:***@host:8123"),
+        ("", ""),
+    ],
+)
+def test_of_a_url_all_is_shown_but_its_password(url: str, shown: str) -> None:
+    assert effective(Settings(clickhouse=ClickHouse(url=url)))["PENSTOCK_CLICKHOUSE__URL"] == shown
+
+
+def test_a_url_that_is_none_is_named_without_its_password() -> None:
+    with pytest.raises(StartError, match=r"'ada:\*\*\*@host:8123'; it must look like"):
+        open_server(ClickHouse(url="ada:hunter2@host:8123"))
 
 
 def test_what_is_shown_are_all_settings_by_their_variables() -> None:
