@@ -91,6 +91,12 @@ def find_header(scope: Scope, wanted: bytes) -> bytes | None:
     return None
 
 
+def only_header(scope: Scope, wanted: bytes) -> bytes | None:
+    """The header of that (lower-case) name; None where there are several: which one is meant, nobody can say."""
+    found = [value for name, value in scope["headers"] if name == wanted]
+    return bytes(found[0]) if len(found) == 1 else None
+
+
 def request_id_of(scope: Scope) -> str:
     """The inbound X-Request-ID where it is fit to be repeated, else a fresh one."""
     inbound = find_header(scope, b"x-request-id")
@@ -178,6 +184,7 @@ class Shell:
         self.app = app
         self._direct = direct
         self._origins = frozenset(origins)
+        self._takes_any_origin = "*" in origins
         self._access = access
         self._requests = metrics.requests
         self._seconds = metrics.request_seconds
@@ -257,7 +264,7 @@ class Shell:
         return status  # the framework raises what it has answered (see `install`) once more
 
     def _cors(self, scope: Scope) -> RawHeaders:
-        if scope["path"].startswith(_OPEN_PREFIX):
+        if self._takes_any_origin or scope["path"].startswith(_OPEN_PREFIX):
             return [(b"access-control-allow-origin", b"*"), _EXPOSED]
         if not self._origins:
             return []

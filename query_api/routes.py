@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from penstock.auth import Principal
 from penstock.errors import ProjectDisabled
-from penstock.http import find_header
+from penstock.http import find_header, only_header
 from penstock.rate_limit import RateLimit, limited_handler
 from penstock.routing import ExactRoute
 from query_api import answers, documentation
@@ -104,7 +104,7 @@ class _Reads:
         return Response(body, status, media_type="application/json", headers=headers)
 
     def _principal(self, request: Request) -> Principal:
-        principal = self.authenticate.verify(find_header(request.scope, b"authorization"), secret_only=True)
+        principal = self.authenticate.verify(only_header(request.scope, b"authorization"), secret_only=True)
         if self.limit is not None:
             self.limit.take(request.scope, principal.project_id)
         return principal

@@ -659,6 +659,8 @@ def test_reads_take_a_secret_key_only(api: Api, account: Account, route: str) ->
     error_of(api.send("GET", route), 401, "MISSING_AUTH")
     error_of(api.send("GET", route, headers={"Authorization": account.secret}), 401, "MISSING_AUTH")
     error_of(api.send("GET", route, account.public), 401, "INVALID_API_KEY")
+    twice = [("Authorization", f"Bearer {account.secret}")] * 2
+    error_of(api.run(api.client.get(route, headers=twice)), 401, "MISSING_AUTH")
     error_of(api.send("GET", route, "sk_unknown"), 401, "INVALID_API_KEY")
 
 
@@ -724,7 +726,21 @@ def test_a_bad_interval_is_named(api: Api, account: Account, interval: str) -> N
 
 
 @pytest.mark.parametrize(
-    "zone", ["Mars/Phobos", "europe/berlin", "../etc/passwd", "Europe", "/etc/localtime", "+02:00", "\x00", "é"]
+    "zone",
+    [
+        "Mars/Phobos",
+        "europe/berlin",
+        "../etc/passwd",
+        "Europe",
+        "/etc/localtime",
+        "+02:00",
+        "\x00",
+        "é",
+        "localtime",
+        "posixrules",
+        "posix/Europe/Berlin",
+        "right/UTC",
+    ],
 )
 def test_a_bad_timezone_is_named(api: Api, account: Account, zone: str) -> None:
     for more in ({}, {"interval": "day"}):
