@@ -118,7 +118,7 @@ class Embedded:
         live = LiveTables(generations)
         reader, freshness = Reader(live, settings, metrics), make_freshness(settings, live, log.ends)
         checks = {"log": log.check, "keys": follower.check, "tables": lambda: check_version(generations)}
-        app = FastAPI(redirect_slashes=False, **describe("penstock"))
+        app = FastAPI(**describe("penstock"))
         app.include_router(write_routes(track))
         app.include_router(
             read_routes(

@@ -332,8 +332,12 @@ def install(
 
 
 def describe(title: str) -> dict[str, Any]:
-    """FastAPI's arguments that every application shares: what its OpenAPI document says of it."""
+    """FastAPI's arguments that every application shares: what its OpenAPI document says of it, and no redirects.
+
+    A path with a slash too many is another path, in our error shape.
+    """
     return {
+        "redirect_slashes": False,
         "title": title,
         "version": __version__,
         "description": "Event tracking: an acknowledged event is never lost and never counted twice.",

@@ -91,7 +91,7 @@ async def open_consume(settings: Settings, on_failure: Callable[[Exception], Non
         settings.writer, log=log, for_writing=generations.for_writing, clock=clock, metrics=metrics, owner=owner
     )
     writer = WriterApp(settings.kafka, settings.writer, log=log, pipeline=pipeline, clock=clock, on_failure=on_failure)
-    app = FastAPI(redirect_slashes=False, **describe("penstock consume"))
+    app = FastAPI(**describe("penstock consume"))
     app.include_router(
         operation_routes(metrics, {"consumer": writer.check, "tables": lambda: check_version(generations)})
     )

@@ -59,7 +59,7 @@ def create_app(
         async with beside(), running(reader, freshness):
             yield
 
-    app = FastAPI(lifespan=lifespan, redirect_slashes=False, **describe(TITLE) | {"description": DESCRIPTION})
+    app = FastAPI(lifespan=lifespan, **describe(TITLE) | {"description": DESCRIPTION})
     app.include_router(operation_routes(metrics, checks))
     app.include_router(
         read_routes(
