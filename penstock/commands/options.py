@@ -23,7 +23,8 @@ ConfigFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
-Port = Annotated[int, typer.Option("--port", min=0, max=65_535, help="Port to listen on; 0: any that is free.")]
+MAX_PORT = 65_535
+Port = Annotated[int, typer.Option("--port", min=0, max=MAX_PORT, help="Port to listen on; 0: any that is free.")]
 ProjectId = Annotated[str, typer.Option("--project", help="Id of the project.")]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from penstock.commands.options import AsJson, ConfigFile, DataDir, Host, Port, settings_of, show
+from penstock.commands.options import MAX_PORT, AsJson, ConfigFile, DataDir, Host, Port, settings_of, show
 from penstock.errors import StartError
 from penstock.opening import is_scaled_out, locked_directory, require_scaled_out
 from penstock.serving import Process, address, bind
@@ -120,7 +120,7 @@ def query(
 def consume(
     host: Host = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65_535, help="For health and metrics; worker i has port + i.")
+        int, typer.Option("--port", min=0, max=MAX_PORT, help="For health and metrics; worker i has port + i.")
     ] = 8082,
     workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Consumers in the group.")] = 1,
     data_dir: DataDir = None,
@@ -133,8 +133,13 @@ def consume(
     settings = _settings(config, data_dir)
     require_scaled_out(settings, "consume")
     if workers > 1:
+        if port and port + workers - 1 > MAX_PORT:
+            raise typer.BadParameter(
+                f"the last of {workers} workers would have {port + workers - 1}", param_hint="--port"
+            )
         shared = _without_workers(sys.argv[2:])
-        commands = [["consume", *shared, "--port", str(port + number)] for number in range(workers)]
+        ports = [port + number if port else 0 for number in range(workers)]
+        commands = [["consume", *shared, "--port", str(number)] for number in ports]
         raise typer.Exit(Workers(commands).run())
     listener = bind(host, port)
     process = Process()

@@ -99,10 +99,19 @@ def test_the_keys_of_a_project_are_listed_in_whichever_spelling_its_id_has(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("command", "port"), [("up", "65536"), ("up", "-1"), ("ingest", "99999"), ("consume", "99999"), ("query", "99999")]
+    "command",
+    [
+        "up --port 65536",
+        "up --port -1",
+        "ingest --port 99999",
+        "consume --port 99999",
+        "consume --port 65535 --workers 2",
+        "query --port 99999",
+    ],
 )
-def test_a_port_that_is_none_is_wrong_usage(tmp_path: Path, command: str, port: str) -> None:
-    done = _run(command, "--port", port, "--data-dir", tmp_path)
+def test_a_port_that_is_none_is_wrong_usage(tmp_path: Path, command: str) -> None:
+    scaled_out = {"PENSTOCK_KAFKA__BOOTSTRAP_SERVERS": f"{LOOPBACK}:1", "PENSTOCK_CLICKHOUSE__URL": "http://x"}
+    done = _run(*command.split(), "--data-dir", tmp_path, **({} if command.startswith("up") else scaled_out))
     assert done.returncode == 2
     assert "--port" in done.stderr
 
