@@ -10,8 +10,8 @@ A rebuild that is interrupted changes nothing that is live: the hold runs out, a
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from consumers.comparison import Difference, difference
@@ -41,9 +41,8 @@ _log = structlog.get_logger(__name__)
 Report = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """What a rebuild came to.
+class Rebuilt(msgspec.Struct, frozen=True, rename="camel"):
+    """What a rebuild came to, as `penstock rebuild --json` says it.
 
     Attributes:
         generation: that is live now.

@@ -198,7 +198,12 @@ class Sink:
             TablesUnavailable: announce again.
         """
         ranges = {ready.batch.partition: (ready.batch.first, ready.batch.last) for ready in batches}
-        self._state([replace(self._progress[part], pending=span, written_ms=now_ms) for part, span in ranges.items()])
+        self._state(
+            [
+                replace(self._progress[part], pending=span, caught_up=False, written_ms=now_ms)
+                for part, span in ranges.items()
+            ]
+        )
         self._expect_own(ranges)
 
     def _expect_own(self, partitions: Iterable[int]) -> None:

@@ -24,7 +24,7 @@ def create_app(
     checks: Mapping[str, Check],
 ) -> Shell:
     """The application. The parts that are passed in are open and stay so while it serves."""
-    app = FastAPI(redirect_slashes=False, **describe("penstock ingest"))
+    app = FastAPI(**describe("penstock ingest"))
     limit = write_limit(settings.limits, metrics)
     track = TrackRoutes(settings.ingest, log=log, authenticate=authenticate, clock=clock, metrics=metrics, limit=limit)
     app.include_router(write_routes(track))

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from ingest.track import TrackRoutes
 from penstock.http import DirectRoute, as_starlette
 from penstock.rate_limit import DESCRIBED_HEADERS, limited_route
+from penstock.routing import ExactRoute
 from schemas.wire import BatchItem, BatchRequest, BatchResponse, ErrorResponse, TrackRequest, TrackResponse
 
 TRACK = "/v1/track"
@@ -108,7 +109,7 @@ def direct_routes(track: TrackRoutes) -> dict[str, DirectRoute]:
 
 def write_routes(track: TrackRoutes) -> APIRouter:
     """The same routes behind FastAPI."""
-    router = APIRouter(tags=["write"])
+    router = APIRouter(tags=["write"], route_class=ExactRoute)
     routes = direct_routes(track)
     items = _inlined(_schema(BatchRequest))
 

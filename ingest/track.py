@@ -18,7 +18,7 @@ from penstock.auth import Principal
 from penstock.clock import Clock
 from penstock.errors import MalformedBody, ProjectDisabled, ValidationFailed
 from penstock.eventlog import Entry, EventLog
-from penstock.http import RawResponse
+from penstock.http import RawResponse, only_header
 from penstock.rate_limit import RateLimit
 from penstock.settings import Ingest
 from penstock.telemetry import Metrics
@@ -109,7 +109,10 @@ class TrackRoutes:
 
     def _writer(self, head: Mapping[bytes, bytes], scope: Scope) -> Principal:
         """Who writes. An event is charged before the body is read: over the limit, a request must cost little."""
-        principal = self._authenticate.verify(head.get(b"authorization"), secret_only=False)
+        authorization = head.get(b"authorization")
+        if len(head) < len(scope["headers"]):  # something is repeated
+            authorization = only_header(scope, b"authorization")
+        principal = self._authenticate.verify(authorization, secret_only=False)
         if not principal.enabled:
             raise ProjectDisabled
         if self._limit is not None:

@@ -116,9 +116,9 @@ class Embedded:
             settings.ingest, log=log, authenticate=ring, clock=self._clock, metrics=metrics, limit=limit
         )
         live = LiveTables(generations)
-        reader, freshness = Reader(live, settings, metrics), make_freshness(settings, live)
+        reader, freshness = Reader(live, settings, metrics), make_freshness(settings, live, log.ends)
         checks = {"log": log.check, "keys": follower.check, "tables": lambda: check_version(generations)}
-        app = FastAPI(redirect_slashes=False, **describe("penstock"))
+        app = FastAPI(**describe("penstock"))
         app.include_router(write_routes(track))
         app.include_router(
             read_routes(

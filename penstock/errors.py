@@ -12,7 +12,8 @@
     │   ├── PayloadTooLarge           413  PAYLOAD_TOO_LARGE
     │   ├── UnsupportedMediaType      415  UNSUPPORTED_MEDIA_TYPE
     │   ├── ValidationFailed          422  VALIDATION_ERROR
-    │   └── RateLimitExceeded         429  RATE_LIMIT_EXCEEDED
+    │   ├── RateLimitExceeded         429  RATE_LIMIT_EXCEEDED
+    │   └── HeadTooLarge              431  REQUEST_HEADER_FIELDS_TOO_LARGE
     ├── Unavailable             a part is missing or full for now; retryable
     │   ├── LogUnavailable            503  the log did not take or give records
     │   ├── LogOverloaded             503  too much waits for the log
@@ -170,6 +171,16 @@ class RateLimitExceeded(RequestError):
     def __init__(self, message: str, retry_after_seconds: int) -> None:
         super().__init__(message, suggestion="Send it again after the seconds in Retry-After.")
         self.headers = {"Retry-After": str(retry_after_seconds)}
+
+
+class HeadTooLarge(RequestError):
+    """The URL and the headers are over the limit."""
+
+    status = 431
+    code = "REQUEST_HEADER_FIELDS_TOO_LARGE"
+
+    def __init__(self) -> None:
+        super().__init__("The URL and the headers of the request are too large")
 
 
 class Unavailable(PenstockError):

@@ -31,6 +31,7 @@ from penstock.errors import (
     Unavailable,
     ValidationFailed,
 )
+from penstock.routing import ExactRoute, methods_of
 from penstock.telemetry import CONTENT_TYPE, Metrics
 from schemas.ids import random_digits
 from schemas.times import to_wire
@@ -90,6 +91,12 @@ def find_header(scope: Scope, wanted: bytes) -> bytes | None:
     return None
 
 
+def only_header(scope: Scope, wanted: bytes) -> bytes | None:
+    """The header of that (lower-case) name; None where there are several: which one is meant, nobody can say."""
+    found = [value for name, value in scope["headers"] if name == wanted]
+    return bytes(found[0]) if len(found) == 1 else None
+
+
 def request_id_of(scope: Scope) -> str:
     """The inbound X-Request-ID where it is fit to be repeated, else a fresh one."""
     inbound = find_header(scope, b"x-request-id")
@@ -136,12 +143,12 @@ def _render(status: int, code: str, message: str, request_id: str, error: Reques
     return RawResponse(status, msgspec.json.encode(body), headers)
 
 
-def _as_ours(error: Exception) -> Exception:
+def _as_ours(error: Exception, request: Request) -> Exception:
     """The framework's errors as ours."""
     if isinstance(error, RequestValidationError):
         return ValidationFailed([_framework_field(problem) for problem in error.errors()])
     if isinstance(error, HTTPException):
-        return _http_error(error)
+        return _http_error(error, request)
     return error
 
 
@@ -150,12 +157,12 @@ def _framework_field(problem: Mapping[str, Any]) -> FieldError:
     return FieldError(".".join(path), str(problem["msg"]), "invalid_type")
 
 
-def _http_error(error: HTTPException) -> RequestError:
+def _http_error(error: HTTPException, request: Request) -> RequestError:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return NotFound("There is no such route", suggestion="GET /docs lists all routes.")
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         refused = MethodNotAllowed("The route does not have this method")
-        refused.headers = dict(error.headers or {})
+        refused.headers = {"Allow": ", ".join(methods_of(request.app.routes, request.scope["path"]))}
         return refused
     return MalformedBody(str(error.detail))
 
@@ -177,6 +184,7 @@ class Shell:
         self.app = app
         self._direct = direct
         self._origins = frozenset(origins)
+        self._takes_any_origin = "*" in origins
         self._access = access
         self._requests = metrics.requests
         self._seconds = metrics.request_seconds
@@ -196,8 +204,9 @@ class Shell:
             return
         route = self._direct.get(path)
         if route is None:
-            status = await self._framed(scope, receive, send, request_id)
-            path = getattr(scope.get("route"), "path", "unmatched")
+            asked = _as_get(scope)
+            status = await self._framed(asked, receive, send, request_id)
+            path = getattr(asked.get("route"), "path", "unmatched")
         else:
             response = await self._answer(route, scope, receive, request_id)
             await _send(scope, send, response, request_id, self._cors(scope))
@@ -255,7 +264,7 @@ class Shell:
         return status  # the framework raises what it has answered (see `install`) once more
 
     def _cors(self, scope: Scope) -> RawHeaders:
-        if scope["path"].startswith(_OPEN_PREFIX):
+        if self._takes_any_origin or scope["path"].startswith(_OPEN_PREFIX):
             return [(b"access-control-allow-origin", b"*"), _EXPOSED]
         if not self._origins:
             return []
@@ -274,6 +283,11 @@ class Shell:
         methods = (b"access-control-allow-methods", b"GET, POST, PATCH, DELETE, OPTIONS")
         names = (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key, X-After-Position")
         return RawResponse(204, b"", [*allowed, methods, names, (b"access-control-max-age", b"86400")])
+
+
+def _as_get(scope: Scope) -> Scope:
+    """A HEAD request as the GET whose head it asks for: the server leaves the body away."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
 def _cut_short(request_id: str) -> RawResponse:
@@ -299,7 +313,7 @@ def raw_http(status: int, headers: RawHeaders, body: bytes) -> bytes:
 
 
 async def _handle_error(request: Request, error: Exception) -> Response:
-    return as_starlette(error_response(_as_ours(error), request.state.request_id))
+    return as_starlette(error_response(_as_ours(error, request), request.state.request_id))
 
 
 def install(
@@ -318,8 +332,12 @@ def install(
 
 
 def describe(title: str) -> dict[str, Any]:
-    """FastAPI's arguments that every application shares: what its OpenAPI document says of it."""
+    """FastAPI's arguments that every application shares: what its OpenAPI document says of it, and no redirects.
+
+    A path with a slash too many is another path, in our error shape.
+    """
     return {
+        "redirect_slashes": False,
         "title": title,
         "version": __version__,
         "description": "Event tracking: an acknowledged event is never lost and never counted twice.",
@@ -350,7 +368,7 @@ def operation_routes(metrics: Metrics, checks: Mapping[str, Check]) -> APIRouter
     Args:
         checks: by the name that `/readyz` shows; they may block and run in a thread.
     """
-    router = APIRouter(tags=["operation"])
+    router = APIRouter(tags=["operation"], route_class=ExactRoute)
 
     @router.get("/healthz", summary="The process is alive")
     async def healthz() -> dict[str, str]:

@@ -91,11 +91,17 @@ def _lock(handle: int, directory: Path) -> None:
 
 
 def is_locked(directory: Path) -> bool:
-    """Whether a running server holds the directory."""
+    """Whether a running server holds the directory.
+
+    Raises:
+        StartError: it is no directory, or another user's.
+    """
     try:
         handle = os.open(directory / _LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise StartError(f"The data directory {directory} cannot be used: {error.strerror}.") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

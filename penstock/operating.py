@@ -103,22 +103,29 @@ def _reachable(directory: Path) -> Iterator[str]:
 
 
 def _ask(directory: Path, request: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _reachable(directory) as path:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            connection.connect(path)
+            with _reachable(directory) as path:
+                connection.connect(path)
         except OSError as error:
             raise StartError(
                 f"The penstock that runs on {directory} does not answer yet ({error.strerror}); try again in a moment."
             ) from error
-        connection.sendall(msgspec.json.encode(request) + b"\n")
-        for line in connection.makefile("rb"):
-            answer = msgspec.json.decode(line, type=dict[str, Any])
+        for answer in _answers(connection, request):
             if "result" in answer:
                 return dict(answer["result"])
             if "error" in answer:
                 raise StartError(answer["error"])
             report(answer["progress"])
     raise StartError("The running penstock ended before it was done.")
+
+
+def _answers(connection: socket.socket, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What the other side says; it ends where that goes away, in whichever way it does."""
+    with contextlib.suppress(ConnectionError, msgspec.DecodeError):
+        connection.sendall(msgspec.json.encode(request) + b"\n")
+        for line in connection.makefile("rb"):
+            yield msgspec.json.decode(line, type=dict[str, Any])
 
 
 @asynccontextmanager

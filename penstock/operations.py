@@ -1,6 +1,6 @@
 """The operations that commands can ask for, by name: stages' functions, with arguments and results as JSON."""
 
-from dataclasses import asdict
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -12,9 +12,12 @@ from penstock.clickhouse.generations import LiveTables
 from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
 from penstock.errors import StartError
+from penstock.eventlog import EventLog
+from penstock.eventlog.reading import Reading
 from penstock.operating import Arguments, Operations, Report, Workplace
 from query_api.app import make_freshness
 from query_api.tracing import trace_event, untraceable
+from schemas.topics import Topic
 
 
 def _rebuild(workplace: Workplace, arguments: Arguments, report: Report) -> dict[str, Any]:
@@ -25,7 +28,7 @@ def _rebuild(workplace: Workplace, arguments: Arguments, report: Report) -> dict
         clock=SystemClock(),
         report=report,
     )
-    return asdict(rebuild.run(arguments.get("only")))
+    return dict(msgspec.to_builtins(rebuild.run(arguments.get("only"))))
 
 
 def _verify(workplace: Workplace, _: Arguments, report: Report) -> dict[str, Any]:
@@ -36,12 +39,19 @@ def _verify(workplace: Workplace, _: Arguments, report: Report) -> dict[str, Any
 def _trace(workplace: Workplace, arguments: Arguments, report: Report) -> dict[str, Any]:
     report("looking for the event")
     live = LiveTables(workplace.generations)
-    freshness = make_freshness(workplace.settings, live)
-    freshness.hear(read_progress(live.refresh()))
+    progress = read_progress(live.refresh())
     found = trace_event(lambda statement: live.select(statement.sql, statement.values), arguments["id"])
     if found is None:
+        ends = _ends(workplace.log)
+        freshness = make_freshness(workplace.settings, live, lambda: ends)
+        freshness.hear(progress)
         raise StartError(untraceable(arguments["id"], freshness.age_ms()))
     return found
+
+
+def _ends(log: EventLog) -> dict[int, int]:
+    with closing(Reading(log, Topic.EVENTS, range(log.partitions))) as reading:
+        return reading.ends()
 
 
 def _replay_dead_letters(workplace: Workplace, arguments: Arguments, report: Report) -> dict[str, Any]:

@@ -101,7 +101,12 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _project(ring: KeyRing, project_id: str) -> Project:
+def find_project(ring: KeyRing, project_id: str) -> Project:
+    """The project of that id, in whichever spelling a UUID has.
+
+    Raises:
+        StartError: there is none.
+    """
     try:
         wanted = str(UUID(project_id))
     except ValueError:
@@ -118,7 +123,7 @@ def set_enabled(log: EventLog, project_id: str, enabled: bool) -> Project:
     Raises:
         StartError: there is no such project.
     """
-    project = msgspec.structs.replace(_project(read_all(log), project_id), enabled=enabled)
+    project = msgspec.structs.replace(find_project(read_all(log), project_id), enabled=enabled)
     _publish(log, project)
     return project
 
@@ -129,7 +134,7 @@ def create_key(log: EventLog, project_id: str, kind: KeyKind, now_ms: int) -> Ne
     Raises:
         StartError: there is no such project.
     """
-    made = new_key(kind, _project(read_all(log), project_id).id, to_wire(now_ms))
+    made = new_key(kind, find_project(read_all(log), project_id).id, to_wire(now_ms))
     _publish(log, made.record)
     return made
 

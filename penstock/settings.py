@@ -4,8 +4,10 @@ Nothing is read at import. `load` reads once; commands pass the groups down.
 """
 
 import os
+import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,7 +106,12 @@ class Log(_Group):
 
 
 class _Environment(EnvSettingsSource):
-    """The environment; a list that is not JSON is reported as a wrong value beside all others."""
+    """The environment, as far as it is settings; a list that is not JSON is reported as a wrong value beside others."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls)
+        known = set(variables())  # else a part of a group that does not know it would be an error of the group
+        self.env_vars = {name: value for name, value in self.env_vars.items() if name.upper() in known}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         """See pydantic-settings."""
@@ -150,6 +157,11 @@ class Settings(BaseSettings):
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 """Names the settings file; `--config` sets it, so that worker processes find the same one."""
 
+_PASSWORD = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*://|(?![^/@]*://))[^/:@]*):.*@")
+
+_SIMILAR = 0.75
+"""How similar two names must be, from 0 to 1, to take one for a slip of the other."""
+
 _OF_THE_TESTS = (f"{PREFIX}TEST_", f"{PREFIX}TESTS_")
 """Variables of the test suite (docs/testing.md); a product that is started by it inherits them."""
 
@@ -173,12 +185,25 @@ def _from_file(path: str) -> dict[str, Any]:
         raise StartError(f"The settings file {path} is not TOML: {error}.") from error
 
 
-def _unknown(names: Iterable[str]) -> Iterator[str]:
-    """The names, in upper case, that look like settings and are none; case does not count for settings."""
-    known = {*variables(), CONFIG_VARIABLE}
-    for upper in sorted({name.upper() for name in names}):
-        if upper.startswith(PREFIX) and upper not in known and not upper.startswith(_OF_THE_TESTS):
-            yield upper
+def unknown_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables, in upper case, that look like settings and are none, each with a setting of a similar name or "".
+
+    Case does not count for settings.
+    """
+    known = [*variables(), CONFIG_VARIABLE]
+    unknown = {
+        upper
+        for upper in map(str.upper, environ)
+        if upper.startswith(PREFIX) and upper not in known and not upper.startswith(_OF_THE_TESTS)
+    }
+    return {name: _similar(name, known) for name in sorted(unknown)}
+
+
+def _similar(name: str, known: list[str]) -> str:
+    """Compared without the prefix, which would make all of them similar."""
+    bare = {one.removeprefix(PREFIX): one for one in known}
+    found = get_close_matches(name.removeprefix(PREFIX), bare, n=1, cutoff=_SIMILAR)
+    return bare[found[0]] if found else ""
 
 
 def _problems(error: ValidationError) -> Iterator[tuple[str, str]]:
@@ -187,18 +212,20 @@ def _problems(error: ValidationError) -> Iterator[tuple[str, str]]:
         yield f"{PREFIX}{path}", problem["msg"]
 
 
-def load(environ: Mapping[str, str] | None = None) -> Settings:
+def load(*, only_known: bool = False) -> Settings:
     """The effective settings.
 
     Args:
-        environ: for the check of unknown names only; the process's environment by default.
+        only_known: refuses variables that are no settings (see `unknown_variables`). Else they are left to whom they
+            belong: another version's settings must not keep this one from starting.
 
     Raises:
-        StartError: names every setting that is wrong, and every `PENSTOCK_` variable that is none.
+        StartError: names every setting that is wrong, and everything in the file that is none.
     """
-    environ = os.environ if environ is None else environ
-    problems = dict.fromkeys(_unknown(environ), "no such setting")
-    values = _from_file(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else {}
+    unknown = unknown_variables(os.environ) if only_known else {}
+    problems = {name: f"no such setting{hint(similar)}" for name, similar in unknown.items()}
+    file = os.environ.get(CONFIG_VARIABLE)
+    values = _from_file(file) if file else {}
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -211,8 +238,13 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def hint(similar: str) -> str:
+    """What to say behind an unknown name where there is a similar one."""
+    return f" (is {similar} meant?)" if similar else ""
+
+
 def effective(settings: BaseModel, prefix: str = PREFIX) -> dict[str, str]:
-    """Every setting by its variable's name; a secret says only whether it is set."""
+    """Every setting by its variable's name; a secret says only whether it is set, a URL not its password."""
     shown: dict[str, str] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
@@ -222,5 +254,10 @@ def effective(settings: BaseModel, prefix: str = PREFIX) -> dict[str, str]:
         elif isinstance(value, SecretStr):
             shown[key] = "set" if value.get_secret_value() else "not set"
         else:
-            shown[key] = str(value)
+            shown[key] = without_password(str(value))
     return shown
+
+
+def without_password(text: str) -> str:
+    """A URL, or what was meant to be one, as it may be shown."""
+    return _PASSWORD.sub(r"\1:***@", text)

@@ -23,10 +23,14 @@ Beside = Callable[[], AbstractAsyncContextManager[object]]
 """What is open while the application runs."""
 
 
-def make_freshness(settings: Settings, live: LiveTables) -> Freshness:
-    """The freshness of the live tables; a writer may miss two heartbeats before it is no longer believed."""
+def make_freshness(settings: Settings, live: LiveTables, ends: Callable[[], Mapping[int, int]] = dict) -> Freshness:
+    """The freshness of the live tables; a writer may miss two heartbeats before it is no longer believed.
+
+    Args:
+        ends: see `Freshness`.
+    """
     stale_after_ms = round((1 + 2 * settings.writer.heartbeat_seconds) * 1000)
-    return Freshness(lambda: read_progress(live.refresh()), SystemClock(), stale_after_ms=stale_after_ms)
+    return Freshness(lambda: read_progress(live.refresh()), SystemClock(), stale_after_ms=stale_after_ms, ends=ends)
 
 
 def create_app(
@@ -55,7 +59,7 @@ def create_app(
         async with beside(), running(reader, freshness):
             yield
 
-    app = FastAPI(lifespan=lifespan, redirect_slashes=False, **describe(TITLE) | {"description": DESCRIPTION})
+    app = FastAPI(lifespan=lifespan, **describe(TITLE) | {"description": DESCRIPTION})
     app.include_router(operation_routes(metrics, checks))
     app.include_router(
         read_routes(

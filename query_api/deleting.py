@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import uuid4
 
+import structlog
+
 from penstock.clock import Clock
-from penstock.errors import NotYetVisible, ReservedName, TablesUnavailable
+from penstock.errors import ReservedName, TablesRefused, Unavailable
 from query_api.freshness import Freshness
 from query_api.queries import deleted_events
 from query_api.reader import Reader
@@ -15,7 +17,10 @@ from schemas.names import is_reserved
 from schemas.position import Position
 from schemas.record import pack_deletion
 
-_CONFIRMED_SECONDS = 10
+CONFIRMED_SECONDS = 10.0
+"""How long a deletion may wait for the tables, the count of what went included."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Markers(Protocol):
@@ -67,10 +72,15 @@ class Deleter:
         return Deleted(await self._counted(deletion, position), position)
 
     async def _counted(self, deletion: Deletion, position: Position) -> int | None:
+        """None where the count does not come in time. It will happen in any case, so no error may say otherwise."""
+        statement = deleted_events(deletion.id)
         try:
-            await self._freshness.wait_for(position, _CONFIRMED_SECONDS)
-            statement = deleted_events(deletion.id)
-            rows = await self._reader.run(deletion.project_id, lambda: self._reader.select(statement))
-        except (NotYetVisible, TablesUnavailable):
+            async with asyncio.timeout(CONFIRMED_SECONDS):
+                await self._freshness.wait_for(position, CONFIRMED_SECONDS)
+                rows = await self._reader.run(deletion.project_id, lambda: self._reader.select(statement))
+        except (TimeoutError, Unavailable):
+            return None
+        except TablesRefused as error:
+            _log.error("deleted events not counted", deletion=deletion.id, reason=str(error))
             return None
         return int(str(rows[0][0]))

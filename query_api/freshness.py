@@ -39,6 +39,8 @@ class Freshness:
     Args:
         read: asks the tables; blocks.
         stale_after_ms: a writer that has not said for so long that it has caught up is no longer believed.
+        ends: for each partition the offset behind what this process has acknowledged itself; asked for every read. What
+            a writer said is up to a heartbeat old: of what came since, who acknowledged it knows better.
         passed_seconds: grows as time passes, whatever the clock is set to.
     """
 
@@ -48,10 +50,12 @@ class Freshness:
         clock: Clock,
         *,
         stale_after_ms: int = 3000,
+        ends: Callable[[], Mapping[int, int]] = dict,
         passed_seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
         self._clock = clock
+        self._ends = ends
         self._passed_seconds = passed_seconds
         self._started_seconds = passed_seconds()
         self._heard_seconds: dict[int, float] = {}
@@ -64,18 +68,22 @@ class Freshness:
         self._answer_seconds = 0.0
 
     def age_ms(self) -> int:
-        """How much time the view may be behind the log; 0 where nothing is left to write.
+        """How much time the view may be behind the log at most; 0 only where nothing is left to write.
 
         While no writer has ever said anything, it is at least as old as this process. Where the clock was set back, it
         is at least as old as the last word of a writer.
         """
         now = self._clock.now_ms()
         known = self._progress.values()
-        if known and all(self._is_current(progress, now) for progress in known):
+        if known and all(self._is_current(progress, now) for progress in known) and self._shows_all():
             return 0
         complete = min((progress.complete_ms or self._started_ms for progress in known), default=self._started_ms)
         longest_silence = min(self._heard_seconds.values(), default=self._started_seconds)
-        return max(now - complete, self._ms_since(longest_silence))
+        return max(1, now - complete, self._ms_since(longest_silence))
+
+    def _shows_all(self) -> bool:
+        """Whether everything that this process has acknowledged is visible."""
+        return self._shows({partition: end - 1 for partition, end in self._ends().items() if end})
 
     def _is_current(self, progress: Progress, now_ms: int) -> bool:
         heard_seconds = self._heard_seconds[progress.partition]

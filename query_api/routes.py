@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request, Response
 
 from penstock.auth import Principal
 from penstock.errors import ProjectDisabled
-from penstock.http import find_header
+from penstock.http import find_header, only_header
 from penstock.rate_limit import RateLimit, limited_handler
+from penstock.routing import ExactRoute
 from query_api import answers, documentation
 from query_api.deleting import Deleter
 from query_api.fields import POSITION_HEADER, Fields, query_values
@@ -103,7 +104,7 @@ class _Reads:
         return Response(body, status, media_type="application/json", headers=headers)
 
     def _principal(self, request: Request) -> Principal:
-        principal = self.authenticate.verify(find_header(request.scope, b"authorization"), secret_only=True)
+        principal = self.authenticate.verify(only_header(request.scope, b"authorization"), secret_only=True)
         if self.limit is not None:
             self.limit.take(request.scope, principal.project_id)
         return principal
@@ -152,7 +153,7 @@ def _routes(reads: _Reads) -> list[_Route]:
         _Route("/events/names", reads.list_event_names, "List event names", EventNames, documentation.NAMES),
         _Route("/events/stats", reads.count_events, "Count events", counts, documentation.STATS),
         _Route(
-            "/events/contact/{contactId}",
+            "/events/contact/{contactId:text}",
             reads.list_contact_events,
             "List a contact's events",
             ContactEventsPage,
@@ -167,7 +168,7 @@ def _routes(reads: _Reads) -> list[_Route]:
             responses=documentation.TRACED,
         ),
         _Route(
-            "/events/{eventName:path}",
+            "/events/{eventName:text}",
             reads.delete_events,
             "Delete all events of a name",
             Deleted,
@@ -188,7 +189,7 @@ def read_routes(
     limit: RateLimit | None = None,
 ) -> APIRouter:
     """The routes under `/events`, and their twins under `/v1`, which the OpenAPI document mentions once for all."""
-    router = APIRouter(tags=["events"], responses=documentation.ERRORS)
+    router = APIRouter(tags=["events"], responses=documentation.ERRORS, route_class=ExactRoute)
     for route in _routes(_Reads(authenticate, reader, freshness, deleter, after_position_seconds, limit)):
         handler = route.handler if limit is None else limited_handler(route.handler)
         for prefix in ("", "/v1"):

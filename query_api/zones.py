@@ -2,7 +2,8 @@
 
 from datetime import date, datetime, time, tzinfo
 from functools import cache
-from zoneinfo import ZoneInfo, available_timezones
+from importlib.resources import files
+from zoneinfo import ZoneInfo
 
 from schemas.times import EPOCH
 
@@ -13,7 +14,8 @@ class UnknownZone(ValueError):
 
 @cache
 def _names() -> frozenset[str]:
-    return frozenset(available_timezones())
+    """Not those of this machine, among which is `localtime`: what a name means must not depend on where we run."""
+    return frozenset(files("tzdata").joinpath("zones").read_text(encoding="ascii").split())
 
 
 def find_zone(name: str) -> ZoneInfo:

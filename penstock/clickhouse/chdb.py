@@ -8,12 +8,18 @@ from pathlib import Path
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ProgrammingError
 
 from penstock.clickhouse.gateway import ClientTables
-from penstock.errors import StartError
+from penstock.errors import StartError, TablesUnavailable
 from penstock.settings import ClickHouse
 
 DIRECTORY_NAME = "tables"
+
+
+def has_tables(directory: Path) -> bool:
+    """Whether there are tables in `directory`; to open them makes them."""
+    return (directory / DIRECTORY_NAME).exists()
 
 
 def open_embedded(directory: Path, settings: ClickHouse) -> ClientTables:
@@ -29,6 +35,15 @@ def open_embedded(directory: Path, settings: ClickHouse) -> ClientTables:
     path = str(directory / DIRECTORY_NAME)
 
     def connect(database: str | None) -> Client:
-        return clickhouse_connect.get_client(interface="chdb", path=path, database=database)
+        try:
+            return clickhouse_connect.get_client(interface="chdb", path=path, database=database)
+        except (ProgrammingError, RuntimeError) as error:
+            raise TablesUnavailable(f"The tables in {path} cannot be opened: {_reason(error)}") from error
 
     return ClientTables(connect, settings.database)
+
+
+def _reason(error: Exception) -> str:
+    """The one line of chDB's text that is not its own call stack; a file of another user is the usual cause."""
+    line = str(error).splitlines()[0].partition(", Stack trace")[0]
+    return f"{line.rpartition('e.what() = ')[2]}. Does everything there belong to this user?"

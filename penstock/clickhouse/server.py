@@ -8,7 +8,7 @@ from clickhouse_connect.driver.httputil import get_pool_manager
 
 from penstock.clickhouse.gateway import ClientTables
 from penstock.errors import StartError
-from penstock.settings import ClickHouse
+from penstock.settings import ClickHouse, without_password
 
 _PORTS = {"http": 8123, "https": 8443}
 
@@ -24,7 +24,8 @@ def open_server(settings: ClickHouse, *, only_reads: bool = False) -> ClientTabl
     """
     url = urlsplit(settings.url)
     if url.scheme not in _PORTS or not url.hostname:
-        raise StartError(f"PENSTOCK_CLICKHOUSE__URL is {settings.url!r}; it must look like http://host:8123.")
+        shown = without_password(settings.url)
+        raise StartError(f"PENSTOCK_CLICKHOUSE__URL is {shown!r}; it must look like http://host:8123.")
     host, port, secure = url.hostname, url.port or _PORTS[url.scheme], url.scheme == "https"
     pool = get_pool_manager(maxsize=32)
     longest_seconds = settings.query_timeout_seconds

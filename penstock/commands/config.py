@@ -13,8 +13,8 @@ app = typer.Typer(no_args_is_help=True, help="Check and show the effective setti
 
 @app.command()
 def check(data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Name every setting that is wrong; exit 0 where none is."""
-    settings = settings_of(config, data_dir)
+    """Name every setting that is wrong, and every PENSTOCK_ variable that is none; exit 0 where all is well."""
+    settings = settings_of(config, data_dir, only_known=True)
     form = "scaled-out" if is_scaled_out(settings) else "embedded"
     show({"valid": True, "form": form}, as_json, f"The settings are valid ({form} form).")
 

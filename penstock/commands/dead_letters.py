@@ -66,14 +66,14 @@ def replay(
     letter_ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]…", help="As 'dead-letters list' says.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All that were not replayed yet.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All that were not replayed yet, as without any ID.")] = False,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Put what can be processed by now into the log once more. It counts once, however often it is asked for."""
-    if bool(letter_ids) == every:
-        raise typer.BadParameter("name dead letters, or say --all")
+    if letter_ids and every:
+        raise typer.BadParameter("name dead letters, or say --all, not both")
     from penstock.operations import OPERATIONS
 
     settings = settings_of(config, data_dir)

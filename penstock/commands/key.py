@@ -8,7 +8,7 @@ import typer
 from penstock.clock import SystemClock
 from penstock.commands.options import AsJson, ConfigFile, DataDir, ProjectId, settings_of, show, show_table
 from penstock.opening import opened_log
-from penstock.projects import create_key, read_all, revoke_key
+from penstock.projects import create_key, find_project, read_all, revoke_key
 from schemas.control import ApiKey
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys.")
@@ -54,7 +54,8 @@ def list_(
 ) -> None:
     """List keys by their first characters; the keys themselves are kept nowhere."""
     with opened_log(settings_of(config, data_dir)) as log:
-        keys = read_all(log).keys(project)
+        ring = read_all(log)
+    keys = ring.keys(None if project is None else find_project(ring, project).id)
     show_table([_shown(key) for key in keys], as_json, "No keys.")
 
 

@@ -2,12 +2,14 @@
 
 import typer
 
+from penstock.clickhouse.chdb import has_tables
 from penstock.clickhouse.generations import Generations
 from penstock.clickhouse.migrate import MigrationResult, migrate
 from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show
 from penstock.eventlog.kafka import create_topics
 from penstock.opening import is_locked, is_scaled_out, locked_directory, make_tables
 from penstock.settings import Settings
+from schemas.clickhouse import migrations
 
 
 def _migrate_tables(settings: Settings, dry_run: bool) -> MigrationResult:
@@ -21,6 +23,8 @@ def _migrate_tables(settings: Settings, dry_run: bool) -> MigrationResult:
 def _migrate_embedded(settings: Settings, dry_run: bool) -> MigrationResult:
     if is_locked(settings.data_dir):  # a running server migrated when it started, and holds the only way to the tables
         return MigrationResult([], 0)
+    if dry_run and not has_tables(settings.data_dir):  # to look would make them
+        return MigrationResult(migrations(), 0)
     with locked_directory(settings.data_dir):
         return _migrate_tables(settings, dry_run)
 

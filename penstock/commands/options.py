@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 
-from penstock.settings import CONFIG_VARIABLE, PREFIX, Settings, load
+from penstock.settings import CONFIG_VARIABLE, PREFIX, Settings, hint, load, unknown_variables
 from penstock.telemetry import configure_logging
+
+_log = structlog.get_logger(__name__)
 
 DataDir = Annotated[
     Path | None,
@@ -20,19 +23,27 @@ ConfigFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
+MAX_PORT = 65_535
+Port = Annotated[int, typer.Option("--port", min=0, max=MAX_PORT, help="Port to listen on; 0: any that is free.")]
 ProjectId = Annotated[str, typer.Option("--project", help="Id of the project.")]
 
 
-def settings_of(config: Path | None, data_dir: Path | None) -> Settings:
+def settings_of(config: Path | None, data_dir: Path | None, *, only_known: bool = False) -> Settings:
     """The effective settings, options before environment before file.
+
+    Args:
+        only_known: see `load`; without it, variables that are no settings are told of on stderr.
 
     Raises:
         StartError: they are not valid.
     """
     if config is not None:
         os.environ[CONFIG_VARIABLE] = str(config)
-    settings = load()
+    settings = load(only_known=only_known)
     configure_logging(settings.log.model_copy(update={"level": "warning"}))  # a server says more, by its own settings
+    if unknown := unknown_variables(os.environ):
+        names = [name + hint(similar) for name, similar in unknown.items()]
+        _log.warning("variables that are no settings are ignored", variables=", ".join(names))
     return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir})
 
 

@@ -27,7 +27,7 @@ def rebuild_command(
 def _text(result: dict[str, Any]) -> str:
     head = (
         f"Replayed {result['records']:,} records with {result['events']:,} events in {result['seconds']:.1f} s; "
-        f"writers were held off for {result['held_seconds']:.1f} s. Generation {result['generation']} is live."
+        f"writers were held off for {result['heldSeconds']:.1f} s. Generation {result['generation']} is live."
     )
     lines = [
         f"  {one['table']:<20} {one['missing']:>10,} missing {one['surplus']:>10,} surplus"

@@ -7,7 +7,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from penstock.commands.options import AsJson, ConfigFile, DataDir, Host, settings_of
+from penstock.commands.options import MAX_PORT, AsJson, ConfigFile, DataDir, Host, Port, settings_of, show
 from penstock.errors import StartError
 from penstock.opening import is_scaled_out, locked_directory, require_scaled_out
 from penstock.serving import Process, address, bind
@@ -29,7 +29,7 @@ def _settings(config: ConfigFile, data_dir: DataDir) -> Settings:
 
 def up(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8080,
+    port: Port = 8080,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -54,7 +54,10 @@ def _listener(host: str, port: int, inherited: int | None) -> socket.socket:
     return bind(host, port) if inherited is None else socket.socket(fileno=inherited)
 
 
-def _announce(name: str, listener: socket.socket, settings: Settings) -> None:
+def _announce(name: str, listener: socket.socket, settings: Settings, as_json: bool) -> None:
+    """Says where it listens: in the log, and as JSON on stdout, a line of each worker."""
+    if as_json:
+        show({"address": address(listener)}, as_json, "")
     _log.info("started", process=name, address=address(listener))
     _log.debug("settings", **effective(settings))
 
@@ -76,11 +79,12 @@ def _without_workers(arguments: list[str]) -> list[str]:
 
 def ingest(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8080,
+    port: Port = 8080,
     workers: WorkerCount = 1,
     fd: InheritedSocket = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take events in over HTTP and put them into Kafka."""
     from penstock.scaled_out import open_ingest
@@ -90,16 +94,17 @@ def ingest(
     listener = _listener(host, port, fd)
     if workers > 1:
         _run_workers("ingest", workers, listener)
-    Process().run(lambda: open_ingest(settings), listener, lambda: _announce("ingest", listener, settings))
+    Process().run(lambda: open_ingest(settings), listener, lambda: _announce("ingest", listener, settings, as_json))
 
 
 def query(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8081,
+    port: Port = 8081,
     workers: WorkerCount = 1,
     fd: InheritedSocket = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Answer reads from ClickHouse."""
     from penstock.scaled_out import open_query
@@ -109,15 +114,18 @@ def query(
     listener = _listener(host, port, fd)
     if workers > 1:
         _run_workers("query", workers, listener)
-    Process().run(lambda: open_query(settings), listener, lambda: _announce("query", listener, settings))
+    Process().run(lambda: open_query(settings), listener, lambda: _announce("query", listener, settings, as_json))
 
 
 def consume(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="For health and metrics; worker i has port + i.")] = 8082,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=MAX_PORT, help="For health and metrics; worker i has port + i.")
+    ] = 8082,
     workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Consumers in the group.")] = 1,
     data_dir: DataDir = None,
     config: ConfigFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write Kafka's events into ClickHouse."""
     from penstock.scaled_out import open_consume
@@ -125,11 +133,18 @@ def consume(
     settings = _settings(config, data_dir)
     require_scaled_out(settings, "consume")
     if workers > 1:
+        if port and port + workers - 1 > MAX_PORT:
+            raise typer.BadParameter(
+                f"the last of {workers} workers would have {port + workers - 1}", param_hint="--port"
+            )
         shared = _without_workers(sys.argv[2:])
-        commands = [["consume", *shared, "--port", str(port + number)] for number in range(workers)]
+        ports = [port + number if port else 0 for number in range(workers)]
+        commands = [["consume", *shared, "--port", str(number)] for number in ports]
         raise typer.Exit(Workers(commands).run())
     listener = bind(host, port)
     process = Process()
     process.run(
-        lambda: open_consume(settings, process.fail), listener, lambda: _announce("consume", listener, settings)
+        lambda: open_consume(settings, process.fail),
+        listener,
+        lambda: _announce("consume", listener, settings, as_json),
     )

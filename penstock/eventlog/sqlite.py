@@ -132,6 +132,13 @@ class SqliteLog:
         """See `EventLog`."""
         return self._partitions
 
+    def ends(self) -> dict[int, int]:
+        """For each partition the offset that its next record will have; asks no file, so it may be called anywhere.
+
+        Of the process that appends: what it has acknowledged stands before them.
+        """
+        return dict(enumerate(self._next_offsets))
+
     @property
     def pending_bytes(self) -> int:
         """What waits for a commit."""

@@ -39,7 +39,7 @@ def _expect(client: Client, counts: dict[str, int]) -> None:
     assert {row["id"] for row in of_contacts} == {row["id"] for row in rows}
 
 
-@pytest.mark.parametrize("name", ["gone", AWKWARD])
+@pytest.mark.parametrize("name", ["gone", AWKWARD, "gone\n"])
 def test_a_deletion_removes_all_events_of_the_name_from_every_read_when_it_answers(client: Client, name: str) -> None:
     client.batch([*_events(name, 120), *_events("stays", 7)])
     assert _deleted(client.delete(name)) == 120

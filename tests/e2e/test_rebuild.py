@@ -16,6 +16,15 @@ pytestmark = pytest.mark.services
 
 def _rebuild(deployment: Deployment, *arguments: str) -> dict[str, Any]:
     done: dict[str, Any] = deployment.cli_json("rebuild", *arguments)
+    assert done.keys() == {
+        "generation",
+        "isResumed",
+        "records",
+        "events",
+        "seconds",
+        "heldSeconds",
+        "differences",
+    }
     return done
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.support.client import Client
-from tests.support.deployments import Deployment, Project
+from tests.support.deployments import Deployment, Embedded, Project
 from tests.support.services import wait_until
 
 pytestmark = pytest.mark.services
@@ -162,6 +162,20 @@ def test_a_view_that_has_caught_up_has_age_zero(client: Client) -> None:
         return client.get("/events", after=client.position).headers["X-Data-Age-Ms"] == "0"
 
     assert wait_until(caught_up, 10, "age zero")
+
+
+def test_a_view_that_lacks_an_acknowledged_event_never_has_age_zero(client: Client, deployment: Deployment) -> None:
+    if not isinstance(deployment, Embedded):
+        pytest.skip("only a process that takes events in knows at once that something came")
+    missing = 0
+    for number in range(10):
+        tracked = client.track(_event(number))["event"]
+        answer = client.get("/events")
+        if tracked not in [row["id"] for row in answer.json()["events"]]:
+            missing += 1
+            assert int(answer.headers["X-Data-Age-Ms"]) > 0
+        client.read("/events", after=client.position)
+    assert missing
 
 
 def test_a_revoked_key_is_refused_everywhere_within_five_seconds(deployment: Deployment, project: Project) -> None:

@@ -1,5 +1,6 @@
 """What a new user sees: the first start, the printed lines, and clear words where it cannot start."""
 
+import json
 import re
 import shlex
 import socket
@@ -110,6 +111,23 @@ def test_wrong_settings_are_all_named() -> None:
     assert "PENSTOCK_KAFKA__LINGER_MS" in done.stderr
     assert "PENSTOCK_NO_SUCH" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_variable_that_is_no_setting_is_one_warning_and_keeps_no_command_from_its_work(tmp_path: Path) -> None:
+    unknown = {"PENSTOCK_SNS__CA_FILE": "ca.pem", "PENSTOCK_KAFKA__LINGER": "5", "PENSTOCK_DATA_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [*PENSTOCK, "project", "create", "mine", "--json"],
+        env=clean_environment(unknown),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["name"] == "mine"
+    (warning,) = done.stderr.splitlines()
+    told = "PENSTOCK_KAFKA__LINGER (is PENSTOCK_KAFKA__LINGER_MS meant?), PENSTOCK_SNS__CA_FILE"
+    assert json.loads(warning)["variables"] == told
 
 
 def test_projects_are_made_before_the_first_start(tmp_path: Path) -> None:

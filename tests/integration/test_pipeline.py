@@ -786,6 +786,25 @@ def test_the_progress_says_what_is_stored_and_whether_anything_is_left(world: Wo
     assert all(one.caught_up for one in read_progress(world.tables).values())
 
 
+def test_a_writer_that_has_announced_has_not_caught_up(world: World) -> None:
+    class Dies(FaultyTables):
+        def insert(self, table: str, lines: bytes, *, token: str | None = None) -> None:
+            if table == "events":
+                raise Crash
+            super().insert(table, lines, token=token)
+
+    pipeline = world.pipeline(Dies(world.tables))
+    starts = pipeline.claim(world.records)
+    pipeline.heartbeat(world.ends())
+    assert all(one.caught_up for one in read_progress(world.tables).values())
+    world.grow()
+    with pytest.raises(Crash):
+        world.deliver(pipeline, starts)
+    announced = [one for one in read_progress(world.tables).values() if one.pending]
+    assert announced
+    assert not any(one.caught_up for one in announced)
+
+
 def test_where_the_clock_is_set_back_what_lags_is_not_said_to_be_complete_until_the_old_time_comes(
     world: World,
 ) -> None:

@@ -15,6 +15,7 @@ from penstock.projects import (
     NewProject,
     create_key,
     create_project,
+    find_project,
     read_all,
     revoke_key,
     set_enabled,
@@ -48,6 +49,16 @@ def may_write(ring: KeyRing, key: NewKey) -> bool:
         return ring.verify(f"Bearer {key.text}".encode(), secret_only=False).enabled
     except InvalidApiKey:
         return False
+
+
+def test_a_project_is_found_in_whichever_spelling_its_id_has(log: SqliteLog) -> None:
+    made = create_project(log, "shop", NOW_MS).project
+    ring = read_all(log)
+    for spelling in (made.id, made.id.upper(), f"{{{made.id}}}", made.id.replace("-", "")):
+        assert find_project(ring, spelling) == made
+    for unknown in ("", "x", "00000000-0000-4000-8000-000000000001"):
+        with pytest.raises(StartError, match="There is no project"):
+            find_project(ring, unknown)
 
 
 def test_a_new_project_has_a_public_and_a_secret_key_and_another_process_reads_them(

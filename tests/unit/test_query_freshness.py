@@ -1,9 +1,10 @@
 """How old the view is and when a position is visible, on tables that say what the test wants."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -51,11 +52,13 @@ def written(partition: int, through: int, *, caught_up: bool = True, complete: i
     return Progress(partition, 1, 1, through, None, caught_up, complete, at)
 
 
-def play(writers: Writers, clock: FrozenClock, script: Any) -> Freshness:
+def play(
+    writers: Writers, clock: FrozenClock, script: Any, ends: Mapping[int, int] = MappingProxyType({})
+) -> Freshness:
     """Runs `script(freshness)` beside the task, once that has asked."""
 
     async def scene() -> Freshness:
-        freshness = Freshness(writers, clock, passed_seconds=clock.passed_seconds)
+        freshness = Freshness(writers, clock, ends=lambda: ends, passed_seconds=clock.passed_seconds)
         task = asyncio.create_task(freshness.run())
         await asyncio.sleep(0.02)
         assert writers.asked
@@ -73,9 +76,11 @@ async def nothing(_: Freshness) -> None:
     """Just runs."""
 
 
-def age(*progress: Progress, later_ms: int = 0, set_back_ms: int = 0) -> int:
+def age(
+    *progress: Progress, later_ms: int = 0, set_back_ms: int = 0, ends: Mapping[int, int] = MappingProxyType({})
+) -> int:
     clock = FrozenClock()
-    freshness = play(Writers(*progress), clock, nothing)
+    freshness = play(Writers(*progress), clock, nothing, ends)
     clock.now += later_ms - set_back_ms
     clock.passed_ms += later_ms
     return freshness.age_ms()
@@ -103,8 +108,18 @@ def test_a_writer_that_completed_nothing_counts_from_the_start_too() -> None:
     assert age(written(0, -1, caught_up=False, complete=0), later_ms=50) == 50
 
 
-def test_an_age_is_never_negative() -> None:
-    assert age(written(0, 1, caught_up=False, complete=NOW + 500)) == 0
+def test_an_age_of_what_lags_is_never_0_nor_negative() -> None:
+    assert age(written(0, 1, caught_up=False, complete=NOW)) == 1
+    assert age(written(0, 1, caught_up=False, complete=NOW + 500)) == 1
+
+
+def test_the_age_is_0_only_where_all_that_was_acknowledged_here_is_visible() -> None:
+    writers = written(0, 1, complete=NOW - 700), written(1, 4)
+    assert age(*writers, ends={0: 2, 1: 5}) == 0
+    assert age(*writers, ends={0: 3, 1: 5}) == 700
+    assert age(written(0, 1), ends={0: 3}) == 1
+    assert age(written(0, 1), ends={0: 2, 1: 0}) == 0
+    assert age(written(0, 1), ends={0: 2, 1: 1}) == 1
 
 
 HOUR_MS = 3_600_000

@@ -6,8 +6,20 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from penstock.clickhouse.server import open_server
 from penstock.errors import StartError
-from penstock.settings import CONFIG_VARIABLE, PREFIX, ClickHouse, Ingest, Settings, effective, load, variables
+from penstock.settings import (
+    CONFIG_VARIABLE,
+    PREFIX,
+    ClickHouse,
+    Ingest,
+    Kafka,
+    Settings,
+    effective,
+    load,
+    unknown_variables,
+    variables,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +37,9 @@ def given(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
 
 
 def complaints() -> list[str]:
-    """What `load` says is wrong, one line a setting."""
+    """What `load` says is wrong, names that are not known among it, one line a setting."""
     with pytest.raises(StartError) as failed:
-        load()
+        load(only_known=True)
     first, *lines = str(failed.value).splitlines()
     assert first == "The settings are not valid:"
     return [line.strip() for line in lines]
@@ -102,14 +114,38 @@ def test_every_wrong_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_a_variable_that_is_no_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     given(monkeypatch, **{name: "{}"})
-    assert f"{PREFIX}{name}: no such setting" in complaints()
+    assert [line for line in complaints() if line.startswith(f"{PREFIX}{name}: no such setting")]
+
+
+@pytest.mark.parametrize("name", ["KAFKA", "KAFKA__LINGER", "KAFKA__PARTITIONS__X", "SNS__CA_FILE", "NONSENSE"])
+def test_a_variable_that_is_no_setting_is_none_of_our_business_where_known_ones_are_not_required(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    given(monkeypatch, **{name: "5"}, KAFKA__LINGER_MS="7")
+    assert load().kafka == Kafka(linger_ms=7)
+
+
+@pytest.mark.parametrize(
+    ("name", "similar"),
+    [
+        ("KAFKA__LINGER", "KAFKA__LINGER_MS"),
+        ("KAFKA_PARTITIONS", "KAFKA__PARTITIONS"),
+        ("DATADIR", "DATA_DIR"),
+        ("NONSENSE", ""),
+        ("SNS__CA_FILE", ""),
+        ("WEBHOOKS__ALLOWED_ADDRESSES", ""),
+        ("IMAGE", ""),
+    ],
+)
+def test_the_setting_that_may_be_meant_is_named(name: str, similar: str) -> None:
+    assert unknown_variables({f"{PREFIX}{name}": ""}) == {f"{PREFIX}{name}": similar and f"{PREFIX}{similar}"}
 
 
 def test_the_case_of_a_name_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("penstock_kafka__partitions", "3")
     assert load().kafka.partitions == 3
     monkeypatch.setenv("penstock_kafka__partition", "3")
-    assert complaints() == ["PENSTOCK_KAFKA__PARTITION: no such setting"]
+    assert complaints() == ["PENSTOCK_KAFKA__PARTITION: no such setting (is PENSTOCK_KAFKA__PARTITIONS meant?)"]
 
 
 @pytest.mark.parametrize("name", ["TEST_CLICKHOUSE_URL", "TESTS_X"])
@@ -184,6 +220,27 @@ def test_secrets_are_shown_as_set_or_not_set_and_never_themselves() -> None:
     assert shown["PENSTOCK_CLICKHOUSE__PASSWORD"] == "set"
     assert shown["PENSTOCK_KAFKA__SASL_PASSWORD"] == "not set"
     assert "hunter2" not in f"{shown}{settings}{settings!r}"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://host:8123", "http://host:8123"),
+        ("http://ada@host:8123", "http://ada@host:8123"),
+        ("https://ada:hunter2@host:8123", "https://ada:***@host:8123"),
+        ("https://ada:hunter2@with@signs/@host", "https://ada:***@host"),
+        ("https://:hunter2@host", "https://:***@host"),
+        ("ada:hunter2@host:8123", "ada:***@host:8123"),
+        ("", ""),
+    ],
+)
+def test_of_a_url_all_is_shown_but_its_password(url: str, shown: str) -> None:
+    assert effective(Settings(clickhouse=ClickHouse(url=url)))["PENSTOCK_CLICKHOUSE__URL"] == shown
+
+
+def test_a_url_that_is_none_is_named_without_its_password() -> None:
+    with pytest.raises(StartError, match=r"'ada:\*\*\*@host:8123'; it must look like"):
+        open_server(ClickHouse(url="ada:hunter2@host:8123"))
 
 
 def test_what_is_shown_are_all_settings_by_their_variables() -> None:

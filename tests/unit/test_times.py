@@ -35,6 +35,12 @@ def test_without_a_zone_a_text_is_utc_and_without_a_time_the_days_start() -> Non
     assert parse_iso("2026-11-23T07:00:00+05:30") == parse_iso("2026-11-23T01:30:00Z")
 
 
+def test_a_fraction_may_have_any_number_of_digits() -> None:
+    for digits in ("1", "123456789", "1234567890", "9" * 5000):
+        expected = int(digits[:3].ljust(3, "0"))
+        assert to_ms(parse_iso(f"1970-01-01T00:00:00.{digits}Z")) == expected
+
+
 @pytest.mark.parametrize(
     "text", ["", "2026", "20261123", "2026-11-23T", "2026-11-31", "٢٠٢٦-11-23", "2026-11-23T07:00:00Z\n"]
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from uvicorn.server import ServerState
 
 from ingest.body import BodyRoom, read_body
 from penstock.http import RawResponse, install
-from penstock.protocol import HttpProtocol
+from penstock.protocol import MAX_HEAD_BYTES, HttpProtocol
 from penstock.telemetry import Metrics
 from tests.support.services import LOOPBACK
 
@@ -208,6 +209,93 @@ async def test_a_chunked_body_is_read_as_one() -> None:
         assert (await client.receive())[2] == b"onetwo"
 
 
+CHUNKED = b"POST /echo HTTP/1.1\r\nHost: x\r\n%bTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
+H2C = {"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": "AAMAAABkAAQAoAAAAAIAAAAA"}
+WEBSOCKET = {"Upgrade": "websocket", "Connection": "keep-alive, upgrade"}
+UPGRADES = pytest.mark.parametrize("upgrade", [H2C, WEBSOCKET, {"Connection": "upgrade", "Upgrade": "a, b/2"}])
+
+
+@UPGRADES
+async def test_a_wish_for_another_protocol_is_ignored_and_the_body_is_read(upgrade: dict[str, str]) -> None:
+    async with connected(application()) as client:
+        await client.send(request("POST", "/echo", b"body", **upgrade), request("POST", "/echo", b"next", **upgrade))
+        for expected in (b"body", b"next"):
+            status, headers, body = await client.receive()
+            assert (status, body) == (200, expected)
+            assert not headers.keys() & {"upgrade", "connection"}
+        await client.send(request("GET", "/framed", b"", **upgrade), request("POST", "/echo", b"last"))
+        assert [(await client.receive())[2] for _ in range(2)] == [b'"framed"', b"last"]
+
+
+@UPGRADES
+@pytest.mark.parametrize("size", [1, 7, 100])
+async def test_it_is_ignored_however_the_request_is_cut_into_packets(upgrade: dict[str, str], size: int) -> None:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in upgrade.items()).encode()
+    whole = request("POST", "/echo", b"first", **upgrade) + CHUNKED % lines + request("POST", "/echo", b"last")
+    async with recorded() as (transport, send):
+        for start in range(0, len(whole), size):
+            await send(whole[start : start + size], to_its_end=False)
+        await _until(lambda: len(transport.written) == 3)
+        assert [written.rpartition(b"\r\n\r\n")[2] for written in transport.written] == [b"first", b"onetwo", b"last"]
+
+
+async def test_what_else_the_connection_header_says_still_counts() -> None:
+    async with connected(application()) as client:
+        await client.send(request("POST", "/echo", b"x", Connection="close, Upgrade", Upgrade="h2c"))
+        status, headers, body = await client.receive()
+        assert (status, headers["connection"], body) == (200, "close", b"x")
+        assert await client.is_closed()
+
+
+async def test_who_asks_for_another_protocol_and_whether_to_go_on_is_told_to_go_on() -> None:
+    async with connected(application()) as client:
+        head, body = request("POST", "/echo", b"body", Expect="100-continue", **H2C).split(b"\r\n\r\n")
+        await client.send(head + b"\r\n\r\n")
+        assert (await client.receive(has_body=False))[0] == 100
+        await client.send(body)
+        assert (await client.receive())[2] == b"body"
+
+
+LARGE_HEADS = {
+    "URL": request("GET", "/framed?" + "x" * MAX_HEAD_BYTES),
+    "a header": request("GET", "/framed", X="x" * MAX_HEAD_BYTES),
+    "headers": request("GET", "/framed", b"", **{f"x-{number}": "x" * 100 for number in range(1000)}),
+    "with a wish": request("POST", "/echo", b"body", X="x" * MAX_HEAD_BYTES, **H2C),
+}
+
+
+@pytest.mark.parametrize("head", LARGE_HEADS.values(), ids=LARGE_HEADS.keys())
+async def test_a_head_over_64_kib_is_431_and_the_end_of_the_connection(head: bytes) -> None:
+    async with connected(application()) as client:
+        await client.send(head, request("POST", "/echo", b"never"))
+        status, headers, body = await client.receive()
+        assert (status, headers["connection"]) == (431, "close")
+        error = json.loads(body)["error"]
+        assert (error["code"], error["requestId"]) == ("REQUEST_HEADER_FIELDS_TOO_LARGE", headers["x-request-id"])
+        assert await client.is_closed()
+
+
+@pytest.mark.parametrize("beginning", [b"GET /", b"GET / HTTP/1.1\r\nX: "])
+async def test_of_a_head_without_an_end_no_more_is_kept(beginning: bytes) -> None:
+    async with recorded() as (transport, send):
+        await send(beginning)
+        for _ in range(17):
+            assert not transport.written
+            await send(b"x" * 4096)
+        assert transport.written[0].startswith(b"HTTP/1.1 431 ")
+        await send(b"x" * 4096)
+        assert len(transport.written) == 1
+
+
+async def test_a_head_of_almost_64_kib_is_taken_and_a_body_is_no_part_of_it() -> None:
+    large = request("POST", "/echo", b"x" * 60_000, X="x" * (MAX_HEAD_BYTES - 200))
+    async with connected(application()) as client:
+        await client.send(large[:30_000])
+        await asyncio.sleep(0.02)
+        await client.send(large[30_000:], request("POST", "/echo", b"next"))
+        assert [len((await client.receive())[2]) for _ in range(2)] == [60_000, 4]
+
+
 async def test_answers_wait_for_a_client_that_does_not_read() -> None:
     requests = 40
     async with connected(application()) as client:
@@ -249,20 +337,26 @@ class Recorder(asyncio.Transport):
     def is_closing(self) -> bool:
         return False
 
+    def pause_reading(self) -> None:
+        pass
+
     def resume_reading(self) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
 
 @asynccontextmanager
-async def recorded() -> AsyncIterator[tuple[Recorder, Callable[[bytes], Awaitable[None]]]]:
-    """The transport, and what sends a request and waits until it is dealt with."""
+async def recorded() -> AsyncIterator[tuple[Recorder, Callable[..., Awaitable[None]]]]:
+    """The transport, and what sends a request and, unless told otherwise, waits until it is dealt with."""
     state, transport = ServerState(), Recorder()
     protocol = make_protocol(application(), state)()
     protocol.connection_made(transport)
 
-    async def send(data: bytes) -> None:
+    async def send(data: bytes, *, to_its_end: bool = True) -> None:
         protocol.data_received(data)
-        await _until(lambda: not state.tasks)
+        await _until(lambda: not state.tasks or not to_its_end)
 
     yield transport, send
     protocol.connection_lost(OSError())

@@ -74,6 +74,19 @@ async def test_other_routes_answer_no_origin_by_default(api: Api, path: str) -> 
         assert not [name for name in response.headers if name.startswith("access-control-")]
 
 
+async def test_other_routes_answer_any_origin_where_the_settings_say_so(tmp_path: Path) -> None:
+    async with serving(tmp_path, query=Query(cors_origins=["*"])) as api:
+        for origin in ("https://admin.example", "null"):
+            plain = await api.client.get("/healthz", headers={"Origin": origin})
+            asked = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+            preflight = await api.client.options("/healthz", headers=asked)
+            assert (plain.status_code, preflight.status_code) == (200, 204)
+            for answer in (plain, preflight):
+                assert answer.headers["access-control-allow-origin"] == "*"
+                assert "access-control-allow-credentials" not in answer.headers
+            assert "authorization" in listed(preflight.headers["access-control-allow-headers"])
+
+
 async def test_other_routes_answer_the_origins_from_the_settings_and_no_others(tmp_path: Path) -> None:
     async with serving(tmp_path, query=Query(cors_origins=["https://admin.example"])) as api:
         for origin, allowed in (("https://admin.example", True), ("https://evil.example", False), ("null", False)):

@@ -64,6 +64,16 @@ async def test_a_missing_or_malformed_header_is_401_missing_auth(api: Api, path:
     assert api.stored() == []
 
 
+@PATHS
+async def test_a_header_that_is_repeated_is_401_missing_auth(api: Api, path: str) -> None:
+    key = f"Bearer {api.project.public.text}"
+    for values in ([key, key], [key, "Bearer sk_unknown"], ["Bearer sk_unknown", key]):
+        headers = [("Content-Type", "application/json"), *[("Authorization", value) for value in values]]
+        error_of(await api.client.post(path, json=EVENT, headers=headers), 401, "MISSING_AUTH")
+    repeated = [("Content-Type", "application/json"), ("Authorization", key), ("X-Other", "1"), ("X-Other", "2")]
+    assert (await api.client.post(path, json=EVENT, headers=repeated)).status_code in (200, 422)
+
+
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer  "])
 async def test_the_scheme_is_case_insensitive_as_http_says(api: Api, scheme: str) -> None:
     headers = {"Authorization": f"{scheme} {api.project.public.text}"}

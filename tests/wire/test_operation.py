@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import structlog
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from ingest.accept import ItemBody, TrackBody
 from penstock.errors import LogUnavailable
-from penstock.http import Check
+from penstock.http import Check, describe, install, operation_routes
+from penstock.telemetry import Metrics
 from schemas.wire import BatchItem, TrackRequest
 from tests.support.logs import commits_failing
 from tests.support.requests import EVENT, Api, error_of, serving
@@ -34,6 +37,14 @@ async def metrics_of(api: Api) -> dict[str, float]:
 async def test_healthz_says_that_the_process_is_alive(api: Api) -> None:
     response = await api.client.get("/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_a_slash_too_many_is_another_path_in_every_application() -> None:
+    app = FastAPI(**describe("any"))
+    app.include_router(operation_routes(Metrics(), {}))
+    transport = httpx.ASGITransport(install(app, Metrics()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://penstock") as client:
+        error_of(await client.get("/healthz/"), 404, "RESOURCE_NOT_FOUND")
 
 
 async def test_readyz_is_200_where_all_parts_work(api: Api) -> None:

@@ -29,6 +29,7 @@ from schemas.event import Event, encode_event
 from schemas.ids import contact_id
 from schemas.position import Position
 from schemas.position import to_token as position_token
+from schemas.record import unpack_deletion
 from schemas.times import to_ms, to_wire
 from schemas.wire import ErrorResponse
 from schemas.wire_reads import ContactEventsPage, EventNames, EventsPage, NameCount, NameSeries
@@ -125,19 +126,28 @@ def error_of(response: httpx.Response, status: int, code: str) -> dict[str, Any]
 
 
 class NoMarkers:
-    """No log: nothing is deleted here (see test_delete.py)."""
+    """No log: nothing is deleted here (see test_deletes.py); the names of what was to be are kept."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
 
     def mark(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
+        self.names.append(unpack_deletion(record).deletion.name)
         raise LogUnavailable("There is no log in this test")
 
 
 @contextmanager
 def served(
-    tables: ClientTables, keys: KeyRing, query: Query | None = None, limits: Limits | None = None
+    tables: ClientTables,
+    keys: KeyRing,
+    query: Query | None = None,
+    limits: Limits | None = None,
+    markers: NoMarkers | None = None,
 ) -> Iterator[Api]:
     settings = Settings(query=query or Query(), limits=limits or Limits())
     live = LiveTables(Generations(tables))
-    app = create_app(settings, live=live, markers=NoMarkers(), authenticate=keys, metrics=Metrics(), checks={})
+    markers = markers or NoMarkers()
+    app = create_app(settings, live=live, markers=markers, authenticate=keys, metrics=Metrics(), checks={})
     with asyncio.Runner() as runner:
         api = Api(app, runner)
         stop = runner.run(start(app))
@@ -649,6 +659,8 @@ def test_reads_take_a_secret_key_only(api: Api, account: Account, route: str) ->
     error_of(api.send("GET", route), 401, "MISSING_AUTH")
     error_of(api.send("GET", route, headers={"Authorization": account.secret}), 401, "MISSING_AUTH")
     error_of(api.send("GET", route, account.public), 401, "INVALID_API_KEY")
+    twice = [("Authorization", f"Bearer {account.secret}")] * 2
+    error_of(api.run(api.client.get(route, headers=twice)), 401, "MISSING_AUTH")
     error_of(api.send("GET", route, "sk_unknown"), 401, "INVALID_API_KEY")
 
 
@@ -714,7 +726,21 @@ def test_a_bad_interval_is_named(api: Api, account: Account, interval: str) -> N
 
 
 @pytest.mark.parametrize(
-    "zone", ["Mars/Phobos", "europe/berlin", "../etc/passwd", "Europe", "/etc/localtime", "+02:00", "\x00", "é"]
+    "zone",
+    [
+        "Mars/Phobos",
+        "europe/berlin",
+        "../etc/passwd",
+        "Europe",
+        "/etc/localtime",
+        "+02:00",
+        "\x00",
+        "é",
+        "localtime",
+        "posixrules",
+        "posix/Europe/Berlin",
+        "right/UTC",
+    ],
 )
 def test_a_bad_timezone_is_named(api: Api, account: Account, zone: str) -> None:
     for more in ({}, {"interval": "day"}):
@@ -725,7 +751,22 @@ NOBODY = "3f1c9a52-6f0e-4b7d-9d0a-2f4be1c7a001"
 
 
 @pytest.mark.parametrize(
-    "contact", ["x", "1", NOBODY[:-1], NOBODY.replace("-", ""), f"{{{NOBODY}}}", "%20", "null", "%00"]
+    "contact",
+    [
+        "x",
+        "1",
+        NOBODY[:-1],
+        NOBODY.replace("-", ""),
+        f"{{{NOBODY}}}",
+        "%20",
+        "null",
+        "%00",
+        "",
+        "a%2Fb",
+        "a/b",
+        f"{NOBODY}%0A",
+        f"{NOBODY}%0Ax",
+    ],
 )
 def test_a_contact_id_that_is_no_uuid_is_named(api: Api, account: Account, contact: str) -> None:
     assert api.problems(f"/events/contact/{contact}", account) == {("contactId", "invalid_string")}
@@ -782,7 +823,51 @@ def test_a_wrong_method_is_405_with_allow(api: Api, account: Account, route: str
     for method in ("POST", "PUT", "PATCH"):
         response = api.send(method, route, account.secret)
         error_of(response, 405, "METHOD_NOT_ALLOWED")
-        assert response.headers["allow"] == "GET"
+        assert response.headers["allow"] == ("GET, HEAD" if route == "/events" else "GET, HEAD, DELETE")
+
+
+@pytest.mark.parametrize("route", [*ROUTES, "/healthz", "/metrics", "/openapi.json", "/docs"])
+def test_head_is_answered_as_get_is_but_for_the_body(api: Api, account: Account, route: str) -> None:
+    head, get = (api.send(method, route, account.secret) for method in ("HEAD", "GET"))
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers.keys() == get.headers.keys()
+    assert head.headers["content-type"] == get.headers["content-type"]
+    if route != "/metrics":
+        assert head.headers["content-length"] == str(len(get.content))
+
+
+def test_head_of_what_cannot_be_got_is_405_with_allow(api: Api, account: Account) -> None:
+    response = api.send("HEAD", "/events/unknown", account.secret)
+    assert (response.status_code, response.headers["allow"]) == (405, "DELETE")
+
+
+AWKWARD_NAMES = [
+    "ends in\n",
+    "ends in\r\n",
+    "in\nside",
+    "\nbegins",
+    "\n",
+    "\n\n",
+    "names\n",
+    "contact/x/y",
+    "a/trace\n",
+]
+
+
+@pytest.mark.parametrize("prefix", ["", "/v1"])
+@pytest.mark.parametrize("name", AWKWARD_NAMES)
+def test_exactly_the_name_in_the_path_is_deleted(keys: KeyRing, account: Account, name: str, prefix: str) -> None:
+    markers = NoMarkers()
+    with served(account.tables, keys, markers=markers) as api:
+        api.send("DELETE", f"{prefix}/events/{quote(name, safe='')}", account.secret)
+    assert markers.names == [name]
+
+
+@pytest.mark.parametrize("path", ["/events/names%0A", "/events/stats%0A", "/v1/events/names%0A", "/events/x/trace%0A"])
+def test_a_path_with_a_newline_behind_it_is_another_path(api: Api, account: Account, path: str) -> None:
+    response = api.send("GET", path, account.secret)
+    assert (response.status_code, response.headers["allow"]) == (405, "DELETE")
+    error_of(api.send("GET", "/events%0A", account.secret), 404, "RESOURCE_NOT_FOUND")
 
 
 def test_the_request_id_is_kept(api: Api, account: Account) -> None:
