@@ -74,6 +74,11 @@ class HttpProtocol(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as stop:
                 left = left[stop.args[0] :]
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See uvicorn. What a chunked body is followed by is not kept: nobody needs it, and it has no end."""
+        if self.headers is not self._whole_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """See uvicorn."""
         self._whole_head = self.headers

@@ -287,6 +287,16 @@ async def test_of_a_head_without_an_end_no_more_is_kept(beginning: bytes) -> Non
         assert len(transport.written) == 1
 
 
+async def test_headers_behind_a_body_are_read_over() -> None:
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX-Own: yes\r\n\r\n"
+    async with connected(application()) as client:
+        await client.send(head, b"4\r\nbody\r\n0\r\n", b"X-Late: no\r\n" * 1000, b"\r\n")
+        assert (await client.receive())[2] == b"body"
+        assert [name for name, _ in client.server.headers] == [b"host", b"transfer-encoding", b"x-own"]
+        await client.send(request("POST", "/echo", b"next"))
+        assert (await client.receive())[2] == b"next"
+
+
 async def test_a_head_of_almost_64_kib_is_taken_and_a_body_is_no_part_of_it() -> None:
     large = request("POST", "/echo", b"x" * 60_000, X="x" * (MAX_HEAD_BYTES - 200))
     async with connected(application()) as client:
