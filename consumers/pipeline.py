@@ -64,6 +64,10 @@ class Pipeline:
         """Ends retries; from any thread."""
         self._stopping.set()
 
+    def close(self) -> None:
+        """Ends its threads. Only who outlives it needs to call this."""
+        self._inserts.close()
+
     @property
     def partitions(self) -> set[int]:
         """The partitions that are claimed."""

@@ -10,6 +10,7 @@ A rebuild that is interrupted changes nothing that is live: the hold runs out, a
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 import msgspec
 import structlog
@@ -93,9 +94,10 @@ class Rebuild:
         live = self._generations.live()
         built = prepare(self._generations, only)
         try:
-            replay = _Replay(self._pipeline(built.generation), self._log, self._clock, self._report)
-            replay.nearly_all()
-            held_seconds, differences = self._swap(live, built, replay)
+            with closing(self._pipeline(built.generation)) as pipeline:
+                replay = _Replay(pipeline, self._log, self._clock, self._report)
+                replay.nearly_all()
+                held_seconds, differences = self._swap(live, built, replay)
         except WriterFenced as error:
             raise StartError("Another rebuild has taken over.") from error
         self._drop_old(live.number)
@@ -126,10 +128,11 @@ class Rebuild:
         now_live = live.number
         try:
             self._report("holding the writers off")
-            taken = _Replay(self._pipeline(live), self._log, self._clock, hold.keeping(self._report))
-            taken.finish_pending()
             replay.report = hold.keeping(self._report)
-            self._meet(taken, replay)
+            with closing(self._pipeline(live)) as pipeline:
+                taken = _Replay(pipeline, self._log, self._clock, replay.report)
+                taken.finish_pending()
+                self._meet(taken, replay)
             self._report("comparing")
             differences = self._differences(live, built)
             hold.keep()

@@ -71,7 +71,7 @@ class CallThreads:
     """Calls a function for several items side by side."""
 
     def __init__(self, name: str, threads: int) -> None:
-        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._name = name
         self._wanted = threads
         self._started = 0
@@ -97,8 +97,14 @@ class CallThreads:
             threading.Thread(target=self._run, name=f"{self._name}-{self._started}", daemon=True).start()
 
     def _run(self) -> None:
-        while True:
-            self._calls.get()()
+        while (call := self._calls.get()) is not None:
+            call()
+
+    def close(self) -> None:
+        """Ends the threads, once they have done what they were asked."""
+        for _ in range(self._started):
+            self._calls.put(None)
+        self._started = 0
 
 
 def _decide(future: "Future[_Result]", function: Callable[[], _Result]) -> None:

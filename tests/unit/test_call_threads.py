@@ -6,6 +6,7 @@ import time
 import pytest
 
 from consumers.thread import CallThreads
+from tests.support.services import wait_until
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -45,3 +46,17 @@ def test_an_error_is_raised_after_all_calls_have_ended() -> None:
     with pytest.raises(ValueError, match="refused"):
         CallThreads("test", 2).map(call, range(4))
     assert sorted(ended) == [1, 2, 3]
+
+
+def test_closed_threads_end_and_later_calls_start_others() -> None:
+    threads = CallThreads("to be closed", 2)
+    assert threads.map(str, range(4)) == ["0", "1", "2", "3"]
+    threads.close()
+    wait_until(lambda: not _alive("to be closed"), 10, "the threads to end")
+    assert threads.map(str, range(2)) == ["0", "1"]
+    assert _alive("to be closed")
+    threads.close()
+
+
+def _alive(name: str) -> bool:
+    return any(thread.name.startswith(name) for thread in threading.enumerate())
