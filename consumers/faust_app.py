@@ -25,7 +25,6 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import faust
@@ -34,6 +33,7 @@ from faust.types import TP
 
 from consumers.batch import LogGap
 from consumers.inbox import Inbox
+from consumers.missed import MissedRecords, Remedy
 from consumers.pipeline import Pipeline, Stopped
 from consumers.sink import LogEnds
 from consumers.thread import CallThread
@@ -58,10 +58,6 @@ _SESSION_SECONDS = 10
 _HANDOVER_SECONDS = 3
 """How long a rebalance waits for the batch under way."""
 
-_MISSED_SECONDS = 5
-_MISSED_TIMES = 3
-"""So long records may be missed before the stream is set back; so often, before the group is joined anew."""
-
 _ANSWER_SECONDS = 10
 _REBALANCE_SECONDS = 120
 _STOP_SECONDS = 4
@@ -85,15 +81,6 @@ class KafkaTopics(Protocol):
 
 class _Trouble(Exception):
     """The group must be joined anew; the text says why."""
-
-
-@dataclass(slots=True)
-class _Missed:
-    """A record that the log has and that does not come: since when, and how often the stream was set back."""
-
-    offset: int
-    since: float
-    times: int = 0
 
 
 class WriterApp:
@@ -131,7 +118,7 @@ class WriterApp:
         self._left_behind = False
         self._given_anew = False
         self._rebalancing_since: float | None = None
-        self._missed: dict[int, _Missed] = {}
+        self._missed = MissedRecords()
         self._waits_for = ""
 
     async def run(self) -> None:
@@ -383,37 +370,25 @@ class WriterApp:
             self._fail(error)
 
     def _note_gap(self, gap: LogGap) -> None:
-        """A gap is a missed record at once; what is on its way after a set-back may show another one."""
-        missed = self._missed.get(gap.partition)
-        if missed is None or missed.offset != gap.expected:
+        if self._missed.note_gap(gap.partition, gap.expected):
             _log.warning("records are missing", partition=gap.partition, reason=str(gap))
-            self._missed[gap.partition] = _Missed(gap.expected, time.monotonic() - _MISSED_SECONDS)
 
     async def _fetch_missed(self, app: Any, ends: LogEnds) -> None:
-        """Sets the stream back to records that the log has and that do not come."""
-        now = time.monotonic()
+        """Sees to records that the log has and that do not come."""
         wanted = self._pipeline.wanted()
         behind = {number: offset for number, offset in wanted.items() if ends.offsets.get(number, 0) > offset}
-        self._missed = {
-            number: self._missed[number]
-            if number in self._missed and self._missed[number].offset == offset
-            else _Missed(offset, now)
-            for number, offset in behind.items()
-        }
-        for number, missed in self._missed.items():
-            if now - missed.since >= _MISSED_SECONDS:
-                await self._fetch_again(app, number, missed)
-
-    async def _fetch_again(self, app: Any, partition: int, missed: _Missed) -> None:
-        missed.times += 1
-        missed.since = time.monotonic()
-        await self._expect_in_log(app, partition, missed.offset)
-        if missed.times > 2 * _MISSED_TIMES:
-            raise StartError(f"Kafka does not give record {missed.offset} of {self._topic}, partition {partition}.")
-        if missed.times == _MISSED_TIMES + 1:
-            raise _Trouble(f"record {missed.offset} of partition {partition} does not come")
-        _log.warning("set back", partition=partition, offset=missed.offset)
-        await self._set(app, partition, missed.offset)
+        for due in self._missed.due(behind):
+            await self._expect_in_log(app, due.partition, due.offset)
+            match due.remedy:
+                case Remedy.SET_BACK:
+                    _log.warning("set back", partition=due.partition, offset=due.offset)
+                    await self._set(app, due.partition, due.offset)
+                case Remedy.BEGIN_ANEW:
+                    raise _Trouble(f"record {due.offset} of partition {due.partition} does not come")
+                case Remedy.GIVE_UP:
+                    raise StartError(
+                        f"Kafka does not give record {due.offset} of {self._topic}, partition {due.partition}."
+                    )
 
     async def _expect_in_log(self, app: Any, partition: int, offset: int) -> None:
         place = TP(self._topic, partition)
