@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from ingest.fields import MAX_EMAIL, SHORT_DATA, data_error, email_error, idempotency_key_error, name_error, occurred_ms
+from ingest.fields import (
+    MAX_EMAIL,
+    SHORT_DATA,
+    data_errors,
+    email_error,
+    idempotency_key_error,
+    name_error,
+    occurred_ms,
+)
+from ingest.surrogates import has_half
 from penstock.auth import Principal
 from penstock.errors import FieldError, MalformedBody, ValidationFailed
 from penstock.eventlog import Entry
@@ -101,12 +110,17 @@ def check_syntax(body: bytes) -> None:
     try:
         _decode_nothing(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise malformed(error) from error
+        raise malformed(error, body) from error
 
 
-def malformed(error: Exception) -> MalformedBody:
-    """The decoder's complaint as ours; its words name the byte."""
-    reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+def malformed(error: Exception, body: bytes) -> MalformedBody:
+    """The decoder's complaint as ours; its words name the byte, but mislead about halves of surrogate pairs."""
+    if isinstance(error, RecursionError):
+        reason = "nested too deeply"
+    elif has_half(body):
+        reason = "a string holds half of a surrogate pair (\\ud800 to \\udfff without its other half)"
+    else:
+        reason = str(error)
     return MalformedBody(f"The body is not valid JSON: {reason}")
 
 
@@ -130,7 +144,7 @@ def accept_item(item: bytes, caller: Caller, default_key: str | None) -> Accepte
 
 
 def is_plain(text: bytes) -> bool:
-    """Whether `text` holds nothing for which short data must be looked into (see `data_error`)."""
+    """Whether `text` holds nothing for which short data must be looked into (see `data_errors`)."""
     return b"\\" not in text and b"locale" not in text
 
 
@@ -155,7 +169,7 @@ def _decode(body: bytes, decoder: msgspec.json.Decoder[Body], now_ms: int) -> Bo
     except msgspec.ValidationError:
         check_syntax(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise malformed(error) from error
+        raise malformed(error, body) from error
     return _by_member(body, decoder.type, now_ms)
 
 
@@ -169,7 +183,7 @@ def _accept(body: TrackBody, caller: Caller, key: str | None, plain: bool) -> Ac
     contact = None
     if len(body.email) <= MAX_EMAIL:  # or the cache would keep whatever anyone sends
         contact = _contact(project_id, body.email, caller.partitions)
-    wrong_data = (len(data) > SHORT_DATA or not plain) and data and data_error(data)
+    wrong_data = (len(data) > SHORT_DATA or not plain) and data and data_errors(data)
     if contact is None or happened_ms < 0 or wrong_data or name_error(body.event):
         raise ValidationFailed(_field_errors(body, now_ms))
     email, contact_uuid, partition = contact
@@ -211,7 +225,7 @@ def _field_errors(body: TrackBody, now_ms: int) -> list[FieldError]:
     found = [
         name_error(body.event),
         email_error(body.email),
-        data_error(data) if data else None,
+        *(data_errors(data) if data else []),
         timestamp if isinstance(timestamp, FieldError) else None,
         None if key is UNSET else idempotency_key_error(key),
     ]

@@ -17,6 +17,7 @@ from ingest.accept import (
     malformed,
 )
 from ingest.body import NDJSON_TYPES
+from ingest.surrogates import has_half, masked, unmasked
 from penstock.errors import FieldError, MalformedBody, PayloadTooLarge, RequestError, ValidationFailed
 
 Outcome = Accepted | RequestError
@@ -97,7 +98,7 @@ def split(body: bytes, kind: bytes, limits: BatchLimits) -> Sequence[bytes | msg
         PayloadTooLarge: too many items.
     """
     if kind in NDJSON_TYPES:
-        items: Sequence[bytes | msgspec.Raw] = [line for line in body.split(b"\n") if line.strip()]
+        items: Sequence[bytes | msgspec.Raw] = [item for line in body.split(b"\n") if (item := line.strip(b" \t\r"))]
     else:
         check_utf8(body)
         items = _json_items(body)
@@ -108,16 +109,33 @@ def split(body: bytes, kind: bytes, limits: BatchLimits) -> Sequence[bytes | msg
     return items
 
 
-def _json_items(body: bytes) -> Sequence[msgspec.Raw]:
+def _json_items(body: bytes) -> Sequence[bytes | msgspec.Raw]:
     is_object = body.lstrip()[:1] == b"{"
     try:
-        return _decode_object(body).events if is_object else _decode_array(body)
+        return _raw_items(body, is_object)
     except msgspec.ValidationError as error:
         check_syntax(body)
         field = "events" if is_object else "body"
         raise ValidationFailed([FieldError(field, "Must be an array of events", "invalid_type")]) from error
     except (msgspec.DecodeError, RecursionError) as error:
-        raise malformed(error) from error
+        items = _items_with_halves(body, is_object) if has_half(body) else None
+        if items is None:
+            raise malformed(error, body) from error
+        return items
+
+
+def _raw_items(body: bytes, is_object: bool) -> Sequence[msgspec.Raw]:
+    return _decode_object(body).events if is_object else _decode_array(body)
+
+
+def _items_with_halves(body: bytes, is_object: bool) -> list[bytes] | None:
+    """The items where some hold half of a surrogate pair, which is found again in these alone."""
+    text, mask = masked(body)
+    try:
+        items = _raw_items(text, is_object)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return [unmasked(bytes(item), mask) for item in items]
 
 
 def accept_batch(

@@ -38,6 +38,10 @@ def media_type(header: bytes | None, allowed: Collection[bytes]) -> bytes:
     return kind
 
 
+_FRAMING_BYTES = 64 * 1024
+"""What cannot be compressed grows a little, and members may be empty: so much more than decompressed may be sent."""
+
+
 class BodyRoom:
     """The memory for bodies that come in pieces, while they come. One event loop's use only.
 
@@ -67,31 +71,28 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, encoding: by
 
     Raises:
         LogOverloaded: `room` is used up; what was read is thrown away.
-        PayloadTooLarge: more than `max_bytes`, as sent or decompressed.
+        PayloadTooLarge: more than `max_bytes` decompressed, or more as sent than that could be.
         UnsupportedMediaType: an encoding that is not gzip or zstd.
         MalformedBody: not in the encoding that the header names, or the caller went away before its end.
     """
     decompress = _decompressor(encoding)
+    max_sent_bytes = max_bytes if decompress is None else max_bytes + max_bytes // 8 + _FRAMING_BYTES
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
-        body = await _rest(body, receive, max_bytes, room)
+        body = await _rest(body, receive, max_sent_bytes, room)
     elif message["type"] == "http.disconnect":
         raise _cut_off()
-    if decompress is not None:
-        body = decompress(body, max_bytes)
-    if len(body) > max_bytes:
+    if len(body) > max_sent_bytes:
         raise _too_large(max_bytes)
-    return body
+    return body if decompress is None else decompress(body, max_bytes)
 
 
-async def _rest(start: bytes, receive: Receive, max_bytes: int, room: BodyRoom) -> bytes:
+async def _rest(start: bytes, receive: Receive, max_sent_bytes: int, room: BodyRoom) -> bytes:
     chunks, size, more = [start], len(start), True
     room.take(size)
     try:
-        while more:
-            if size > max_bytes:
-                raise _too_large(max_bytes)
+        while more and size <= max_sent_bytes:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise _cut_off()

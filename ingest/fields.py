@@ -97,13 +97,14 @@ def occurred_ms(text: str, now_ms: int) -> int | FieldError:
     return moment
 
 
-def data_error(data: bytes) -> FieldError | None:
-    """What is wrong with the JSON text of `data` (its syntax is known to be right)."""
+def data_errors(data: bytes) -> list[FieldError]:
+    """All that is wrong with the JSON text of `data` (its syntax is known to be right)."""
+    found = []
     if len(data) > SHORT_DATA and data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
-        return FieldError("data", f"Nested deeper than {MAX_DEPTH} levels", "custom")
+        found.append(FieldError("data", f"Nested deeper than {MAX_DEPTH} levels", "custom"))
     if data[:1] == b"{" and (b"locale" in data or b"\\" in data) and not _has_good_locale(data):
-        return FieldError("data.locale", "Must be a string", "invalid_type")
-    return None
+        found.append(FieldError("data.locale", "Must be a string", "invalid_type"))
+    return found
 
 
 def _is_deep(data: bytes) -> bool:

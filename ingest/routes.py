@@ -63,8 +63,9 @@ A JSON array, an object with the array `events`, or one event a line as `applica
 count). 5 MiB and 1,000 events at most. Takes a public or a secret key.
 
 Each item has its own outcome, in order: valid ones are accepted even where others are not. An item over 64 KiB and a
-line that is not JSON are that item's errors; a body that is not JSON is the request's. The answer comes after the log
-has all accepted events. An empty batch is accepted, and does nothing.
+line that is not JSON are that item's errors, as is half of a surrogate pair in it; otherwise a body that is not JSON is
+the request's error. The answer comes after the log has all accepted events. An empty batch is accepted and does
+nothing.
 """
 
 _HEADERS: list[dict[str, Any]] = [

@@ -27,6 +27,10 @@ from schemas.position import Position
 _BATCH_TYPES = JSON_TYPES | NDJSON_TYPES
 
 
+_ONCE = (b"idempotency-key", b"content-encoding", b"content-type")
+"""Headers of which there is one: which of several is meant, nobody can say."""
+
+
 class Authenticator(Protocol):
     """Who is calling; `penstock.auth.KeyRing` is one."""
 
@@ -42,6 +46,13 @@ def _idempotency_key(header: bytes | None) -> str | None:
     if idempotency_key_error(key):
         raise MalformedBody("The Idempotency-Key must be 1 to 255 printable ASCII characters")
     return key
+
+
+def _expect_once(scope: Scope) -> None:
+    names = [name for name, _ in scope["headers"]]
+    for name in _ONCE:
+        if names.count(name) > 1:
+            raise MalformedBody(f"The header {name.decode()} is repeated", suggestion="Send it once.")
 
 
 class TrackRoutes:
@@ -110,11 +121,14 @@ class TrackRoutes:
     def _writer(self, head: Mapping[bytes, bytes], scope: Scope) -> Principal:
         """Who writes. An event is charged before the body is read: over the limit, a request must cost little."""
         authorization = head.get(b"authorization")
-        if len(head) < len(scope["headers"]):  # something is repeated
+        is_any_repeated = len(head) < len(scope["headers"])
+        if is_any_repeated:
             authorization = only_header(scope, b"authorization")
         principal = self._authenticate.verify(authorization, secret_only=False)
         if not principal.enabled:
             raise ProjectDisabled
+        if is_any_repeated:
+            _expect_once(scope)
         if self._limit is not None:
             self._limit.take(scope, principal.project_id)
         return principal

@@ -24,7 +24,7 @@ def test_json_items_keep_their_own_text(body: bytes, expected: list[bytes]) -> N
 
 @pytest.mark.parametrize(
     ("body", "expected"),
-    [(b"", []), (b"\n \r\n\t\n", []), (b"1\n2", [b"1", b"2"]), (b"1\r\n\r\n2\r\n", [b"1\r", b"2\r"]), (b'{"a":"\\n"}\n', [b'{"a":"\\n"}']),
+    [(b"", []), (b"\n \r\n\t\n", []), (b"1\n2", [b"1", b"2"]), (b"1\r\n\r\n 2\t\r\n", [b"1", b"2"]), (b"\f\n", [b"\f"]), (b'{"a":"\\n"}\n', [b'{"a":"\\n"}']),
      (b"[1,2]\nnull\n\xff", [b"[1,2]", b"null", b"\xff"]), ("1\u20282".encode(), ["1\u20282".encode()])],
 )  # fmt: skip
 def test_ndjson_items_are_the_lines_that_are_not_blank(body: bytes, expected: list[bytes]) -> None:

@@ -100,6 +100,21 @@ def test_a_body_as_sent_is_limited_too() -> None:
     assert read(b"x" * LIMIT, b"") == b"x" * LIMIT
 
 
+@pytest.mark.parametrize("cut", [1, LIMIT, LIMIT + 5, LIMIT + 20])
+def test_a_compressed_body_may_be_larger_as_sent_than_the_limit_however_it_arrives(cut: int) -> None:
+    sent = gzip.compress(b"x" * LIMIT, 0)
+    assert len(sent) > LIMIT + 20
+    assert read(sent[:cut], sent[cut:], encoding=b"gzip") == b"x" * LIMIT
+
+
+def test_a_compressed_body_as_sent_is_limited_too() -> None:
+    empty_members = gzip.compress(b"") * 10_000
+    with pytest.raises(PayloadTooLarge):
+        read(empty_members, encoding=b"gzip")
+    with pytest.raises(PayloadTooLarge):
+        read(empty_members, b"more", encoding=b"gzip", limit=len(empty_members) // 2)
+
+
 @pytest.mark.parametrize(
     "header", [None, b"", b"application/json", b"Application/JSON ; Charset=UTF-8", b'application/json;charset="utf-8"',
                b"application/json; charset=utf-8; profile=x", b"application/json; charset=us-ascii", b"application/json;"],

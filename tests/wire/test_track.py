@@ -289,6 +289,29 @@ async def test_any_other_key_is_400(api: Api, path: str, key: bytes) -> None:
     assert api.stored() == []
 
 
+@pytest.mark.parametrize("header", ["Idempotency-Key", "Content-Encoding", "Content-Type"])
+@pytest.mark.parametrize("path", ["/v1/track", "/v1/track/batch"])
+async def test_a_header_that_is_repeated_is_400(api: Api, path: str, header: str) -> None:
+    value = {"Content-Encoding": "identity", "Content-Type": "application/json"}.get(header, "k")
+    twice = [("Authorization", f"Bearer {api.project.public.text}"), (header, value), (header, value)]
+    error = error_of(await api.client.post(path, content=b"{}", headers=twice), 400, "BAD_REQUEST")
+    assert error["message"] == f"The header {header.lower()} is repeated"
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\udc00", "\\uD83D \\uDE00", "\\ude00\\ud83d", "\\ud83d\\u0041"])
+@pytest.mark.parametrize("member", ["data", "other", "event"])
+async def test_half_of_a_surrogate_pair_is_400_and_told(api: Api, half: str, member: str) -> None:
+    body = json.dumps({**EVENT, member: "cut"}).replace("cut", f"hi {half}").encode()
+    error = error_of(await api.post("/v1/track", body), 400, "BAD_REQUEST")
+    assert "half of a surrogate pair" in error["message"]
+
+
+@pytest.mark.parametrize("whole", ["\\ud83d\\ude00", "\\\\ud83d"])
+async def test_a_whole_surrogate_pair_or_what_looks_like_half_of_one_is_taken(api: Api, whole: str) -> None:
+    await api.tracked(json.dumps({**EVENT, "data": "cut"}).replace("cut", whole).encode())
+    assert api.stored()[-1].data == f'"{whole}"'
+
+
 # --- timestamp ---------------------------------------------------------------------------------------------------------
 
 
