@@ -6,7 +6,7 @@ An empty parameter means none, whichever it is; of a repeated one the last count
 import re
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 from uuid import UUID
 
 from penstock.errors import FieldError, ValidationFailed
@@ -22,14 +22,27 @@ from schemas.position import from_token as position_from_token
 MAX_LIMIT = 1000
 POSITION_HEADER = "X-After-Position"
 
+_NO_TEXT = "\udcff"
 _INTEGER = re.compile(r"-?[0-9]+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def query_values(query_string: bytes) -> dict[str, str]:
-    """The decoded parameters of a URL. Bytes that are no UTF-8 become U+FFFD, which no valid value has."""
-    pairs = parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True)
-    return dict(pairs)
+    """The decoded parameters of a URL. Bytes that are no UTF-8 become surrogates, which `Fields` refuses."""
+    text = query_string.decode("utf-8", "surrogateescape")
+    return dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
+
+
+def path_value(raw_path: bytes, decoded: str) -> str:
+    """The same of a value in a path; `decoded` by the server, to which bytes that are no UTF-8 are U+FFFD.
+
+    (A name may have that character: another event would be meant.)
+    """
+    try:
+        unquote_to_bytes(raw_path).decode()
+    except UnicodeDecodeError:
+        return decoded.replace("\ufffd", _NO_TEXT)
+    return decoded
 
 
 class Fields:
@@ -62,13 +75,19 @@ class Fields:
 
     def text(self, name: str) -> str | None:
         """The value as it is, or None where it is absent or empty."""
-        return self._values.get(name) or None
+        value = self._values.get(name)
+        if value and not _is_text(value):
+            self.wrong(name, "Must be UTF-8, percent-encoded", "invalid_string")
+            return None
+        return value or None
 
     def event_name(self, name: str) -> str:
         """The name of an event, which every event has; "" where it cannot be one."""
         text = self._values.get(name, "")
         if not text:
             self.wrong(name, "The name has at least 1 character", "too_small")
+        elif not _is_text(text):
+            self.wrong(name, "Must be UTF-8, percent-encoded", "invalid_string")
         elif len(text) > MAX_NAME:
             self.wrong(name, f"The name has at most {MAX_NAME} characters", "too_big")
         else:
@@ -143,3 +162,11 @@ class Fields:
         except MalformedPosition:
             self.wrong(POSITION_HEADER, "Not a position that a write has answered", "invalid_string")
             return None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

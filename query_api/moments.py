@@ -10,7 +10,10 @@ from schemas.times import EPOCH, parse_iso, to_ms
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _LOST_PLUS = re.compile(r"(\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?) (\d{2}(?::?\d{2})?)", re.ASCII)
 _DESIGNATORS = frozenset("Zz+-")
+_BEYOND_MICROSECONDS = re.compile(r"[.,]\d{6}\d*[1-9]", re.ASCII)
 _MILLISECOND = timedelta(milliseconds=1)
+_MICROSECOND = timedelta(microseconds=1)
+_DAY_US = 86_400_000_000
 
 _FIRST_DAY = date(2, 1, 1)
 _LAST_DAY = date(9998, 12, 31)
@@ -21,10 +24,17 @@ _MAX_MS = to_ms(datetime(9999, 1, 1, tzinfo=UTC))
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What a text names, a moment or a whole day: half-open, in milliseconds since 1970."""
+    """What a text names, a moment or a whole day.
+
+    Attributes:
+        start_ms, end_ms: the milliseconds since 1970 that lie in it, half-open.
+        first_us, last_us: its ends, to the microsecond, also where the calendar of `start_ms` and `end_ms` ends.
+    """
 
     start_ms: int
     end_ms: int
+    first_us: int
+    last_us: int
 
 
 def parse_stretch(text: str, zone: tzinfo) -> Stretch:
@@ -44,19 +54,27 @@ def parse_stretch(text: str, zone: tzinfo) -> Stretch:
     if not _DESIGNATORS.intersection(text[10:]) and _FIRST_DAY <= moment.date() <= _LAST_DAY:
         seconds = instant_of(moment.replace(tzinfo=None, microsecond=0), zone)
         moment = EPOCH + timedelta(seconds=seconds, microseconds=moment.microsecond)
-    return _moment(moment)
+    return _moment(moment, is_behind=bool(_BEYOND_MICROSECONDS.search(text)))
 
 
 def _day(day: date, zone: tzinfo) -> Stretch:
-    day = min(max(day, _FIRST_DAY), _LAST_DAY)
-    return Stretch(day_start(day, zone) * 1000, day_start(day + timedelta(days=1), zone) * 1000)
+    near = min(max(day, _FIRST_DAY), _LAST_DAY)
+    start, end = (day_start(one, zone) for one in (near, near + timedelta(days=1)))
+    first_us = start * 1_000_000 + (day - near).days * _DAY_US
+    last_us = first_us + max(0, (end - start) * 1_000_000 - 1)  # a day that the zone skipped has no length
+    return Stretch(start * 1000, end * 1000, first_us, last_us)
 
 
-def _moment(moment: datetime) -> Stretch:
-    """The millisecond at `moment`; one between two milliseconds begins at the later and ends with the earlier."""
+def _moment(moment: datetime, *, is_behind: bool) -> Stretch:
+    """The millisecond at `moment`; one between two milliseconds begins at the later and ends with the earlier.
+
+    Args:
+        is_behind: whether the moment that is meant lies less than a microsecond behind `moment`.
+    """
     below = to_ms(moment)
     above = -((EPOCH - moment) // _MILLISECOND)
-    return Stretch(_clamped(above), _clamped(below) + 1)
+    exact_us = (moment - EPOCH) // _MICROSECOND
+    return Stretch(_clamped(above + (is_behind and above == below)), _clamped(below) + 1, exact_us, exact_us)
 
 
 def _clamped(unix_ms: int) -> int:

@@ -93,6 +93,6 @@ def stats_request(fields: Fields) -> StatsRequest:
 def _span(fields: Fields, zone: tzinfo = UTC) -> Span:
     start = fields.moment("startDate", zone)
     end = fields.moment("endDate", zone)
-    if start and end and start.start_ms > max(end.start_ms, end.end_ms - 1):
+    if start and end and start.first_us > end.last_us:
         fields.wrong("startDate", "Must not be after endDate", "custom")
     return Span(start.start_ms if start else None, end.end_ms if end else None)

@@ -14,7 +14,7 @@ from penstock.rate_limit import RateLimit, limited_handler
 from penstock.routing import ExactRoute
 from query_api import answers, documentation
 from query_api.deleting import Deleter
-from query_api.fields import POSITION_HEADER, Fields, query_values
+from query_api.fields import POSITION_HEADER, Fields, path_value, query_values
 from query_api.freshness import Freshness
 from query_api.params import contact_request, events_request, stats_request
 from query_api.reader import Reader
@@ -95,7 +95,7 @@ class _Reads:
         principal = self._principal(request)
         if not principal.enabled:
             raise ProjectDisabled
-        fields = Fields(request.path_params)
+        fields = Fields({"eventName": path_value(request.scope["raw_path"], request.path_params["eventName"])})
         name = fields.event_name("eventName")
         fields.finish()
         deleted = await self.deleter.delete(principal.project_id, name)

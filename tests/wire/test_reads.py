@@ -707,7 +707,15 @@ def test_a_bad_date_is_named(api: Api, account: Account, name: str, date: str) -
 
 
 def test_start_after_end_is_named(api: Api, account: Account) -> None:
-    for dates in (("2026-01-02", "2026-01-01"), ("2026-01-01T00:00:00.001Z", "2026-01-01T00:00:00Z")):
+    for dates in (
+        ("2026-01-02", "2026-01-01"),
+        ("2026-01-01T00:00:00.001Z", "2026-01-01T00:00:00Z"),
+        ("2026-01-01T00:00:00.0002Z", "2026-01-01T00:00:00.0001Z"),
+        ("9999-12-31", "9999-06-01"),
+        ("0001-02-01", "0001-01-01"),
+        ("9999-12-31T00:00:00Z", "9999-01-02T00:00:00Z"),
+        ("9999-06-01T00:00:00Z", "9999-05-31"),
+    ):
         for route in ("/events", "/events/stats"):
             params = {"startDate": dates[0], "endDate": dates[1]}
             assert api.problems(route, account, **params) == {("startDate", "custom")}
@@ -861,6 +869,17 @@ def test_exactly_the_name_in_the_path_is_deleted(keys: KeyRing, account: Account
     with served(account.tables, keys, markers=markers) as api:
         api.send("DELETE", f"{prefix}/events/{quote(name, safe='')}", account.secret)
     assert markers.names == [name]
+
+
+@pytest.mark.parametrize("name", ["%FF", "a%FFb", "%EF%BF%BD%80", "%ED%A0%80"])
+def test_a_name_that_is_no_text_is_no_other_name(keys: KeyRing, account: Account, name: str) -> None:
+    markers = NoMarkers()
+    with served(account.tables, keys, markers=markers) as api:
+        for path, method in ((f"/events/{name}", "DELETE"), (f"/events?eventName={name}", "GET")):
+            error = error_of(api.send(method, path, account.secret), 422, "VALIDATION_ERROR")
+            assert [(wrong["field"], wrong["code"]) for wrong in error["errors"]] == [("eventName", "invalid_string")]
+        api.send("DELETE", "/events/%EF%BF%BD", account.secret)
+    assert markers.names == ["\ufffd"]
 
 
 @pytest.mark.parametrize("path", ["/events/names%0A", "/events/stats%0A", "/v1/events/names%0A", "/events/x/trace%0A"])
