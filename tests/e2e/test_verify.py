@@ -38,7 +38,7 @@ def _expect_agreement(found: dict[str, Any]) -> None:
     assert (found["ok"], found["missing"], found["double"], found["orphaned"]) == (True, 0, 0, 0)
     sums = {key: sum(part[key] for part in found["partitions"]) for key in ("inLog", "repeated", "deleted", "stored")}
     assert sums == {"inLog": 604, "repeated": 1, "deleted": 201, "stored": 402}
-    assert [projection["stored"] for projection in found["projections"]] == [402] * 7
+    assert [projection["stored"] for projection in found["projections"]] == [402] * 6
     assert found["derivedIds"]["stored"] == 2
 
 
