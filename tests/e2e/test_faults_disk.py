@@ -86,8 +86,12 @@ def test_where_the_tables_have_no_room_events_are_taken_in_and_shown_later(disks
     with Load(product, project, pause_seconds=0.01) as load:
         load.wait_for_more()
         before = retries(product)
-        disk.fill(leave_bytes=NEARLY_FULL_BYTES[which])
-        wait_until(lambda: retries(product) >= before + 3, 10, "inserts to be tried again", poll_seconds=0.1)
+
+        def tried_again() -> bool:
+            disk.fill(leave_bytes=NEARLY_FULL_BYTES[which])  # again: an insert under way gives back the room it had
+            return retries(product) >= before + 3
+
+        wait_until(tried_again, 20, "inserts to be tried again", poll_seconds=0.1)
         disk.fill()
         assert reads(product, project) == {200}
         load.wait_for_more()
