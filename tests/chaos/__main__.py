@@ -4,6 +4,7 @@ import argparse
 import json
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 from contextlib import suppress
@@ -65,6 +66,7 @@ def options_of(arguments: argparse.Namespace, form: str, directory: Path) -> Opt
 def main() -> None:
     """Runs, prints, exits."""
     arguments = parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended on the way out
     forms = FORMS if arguments.form == "both" else (arguments.form,)
     base = arguments.directory or Path(tempfile.mkdtemp(prefix="penstock-chaos-"))
     reports: list[Report] = []
