@@ -1,11 +1,11 @@
 """From the bytes of one event to an entry for the log, or to what is wrong with it. Pure: no I/O, no clock.
 
 This is the hottest code of the product. The body is decoded once into a struct whose `data` stays the text that was
-sent; only where that fails is the body looked at member by member, to name everything that is wrong.
+sent.
 """
 
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import UNSET
@@ -19,9 +19,9 @@ from ingest.fields import (
     name_error,
     occurred_ms,
 )
-from ingest.surrogates import has_half
+from ingest.members import decode
 from penstock.auth import Principal
-from penstock.errors import FieldError, MalformedBody, ValidationFailed
+from penstock.errors import FieldError, ValidationFailed
 from penstock.eventlog import Entry
 from schemas.event import Event, encode_event
 from schemas.ids import contact_id, derived_event_id, event_id
@@ -31,6 +31,8 @@ from schemas.topics import partition_of
 
 class TrackBody(msgspec.Struct, gc=False):
     """The members of an event that mean something."""
+
+    STAND_INS: ClassVar[dict[str, Any]] = {"event": "x", "email": "x@example.com"}
 
     event: str
     email: str
@@ -66,62 +68,8 @@ class Accepted(Entry, frozen=True, gc=False):
     timestamp: str
 
 
-Body = TypeVar("Body", bound=TrackBody)
-
 _track_decoder = msgspec.json.Decoder(TrackBody)
 _item_decoder = msgspec.json.Decoder(ItemBody)
-_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_nothing = msgspec.json.Decoder(msgspec.Raw).decode
-
-_TYPES: dict[str, tuple[type, str]] = {
-    "event": (str, "string"),
-    "email": (str, "string"),
-    "subscribed": (bool, "boolean"),
-    "data": (msgspec.Raw, "JSON value"),
-    "timestamp": (str, "string"),
-    "idempotencyKey": (str, "string"),
-}
-"""The members that mean something, in the order in which what is wrong with them is reported."""
-
-_STAND_INS = {"event": "x", "email": "x@example.com"}
-"""For required members that are missing or of the wrong type, so that the others can be checked."""
-
-
-def check_utf8(body: bytes) -> None:
-    """JSON is UTF-8; the decoder does not look into what it skips.
-
-    Raises:
-        MalformedBody: it is not.
-    """
-    if body.isascii():
-        return
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        raise MalformedBody(f"The body is not UTF-8 (byte {error.start})") from error
-
-
-def check_syntax(body: bytes) -> None:
-    """The decoder stops at the first value of a wrong type: whether all of the body is JSON is not known by then.
-
-    Raises:
-        MalformedBody: it is not.
-    """
-    try:
-        _decode_nothing(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise malformed(error, body) from error
-
-
-def malformed(error: Exception, body: bytes) -> MalformedBody:
-    """The decoder's complaint as ours; its words name the byte, but mislead about halves of surrogate pairs."""
-    if isinstance(error, RecursionError):
-        reason = "nested too deeply"
-    elif has_half(body):
-        reason = "a string holds half of a surrogate pair (\\ud800 to \\udfff without its other half)"
-    else:
-        reason = str(error)
-    return MalformedBody(f"The body is not valid JSON: {reason}")
 
 
 def accept_track(body: bytes, caller: Caller, idempotency_key: str | None) -> Accepted:
@@ -131,7 +79,7 @@ def accept_track(body: bytes, caller: Caller, idempotency_key: str | None) -> Ac
         MalformedBody: not JSON.
         ValidationFailed: names every field that is wrong.
     """
-    return _accept(_decode(body, _track_decoder, caller.now_ms), caller, idempotency_key, is_plain(body))
+    return _accept(decode(body, _track_decoder, _field_errors, caller.now_ms), caller, idempotency_key, is_plain(body))
 
 
 def accept_item(item: bytes, caller: Caller, default_key: str | None) -> Accepted:
@@ -140,7 +88,9 @@ def accept_item(item: bytes, caller: Caller, default_key: str | None) -> Accepte
     Raises:
         MalformedBody, ValidationFailed: see `accept_track`.
     """
-    return accept_decoded(_decode(item, _item_decoder, caller.now_ms), caller, default_key, is_plain(item))
+    return accept_decoded(
+        decode(item, _item_decoder, _field_errors, caller.now_ms), caller, default_key, is_plain(item)
+    )
 
 
 def is_plain(text: bytes) -> bool:
@@ -162,17 +112,6 @@ def accept_decoded(item: ItemBody, caller: Caller, default_key: str | None, plai
     return _accept(item, caller, key, plain)
 
 
-def _decode(body: bytes, decoder: msgspec.json.Decoder[Body], now_ms: int) -> Body:
-    check_utf8(body)
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError:
-        check_syntax(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise malformed(error, body) from error
-    return _by_member(body, decoder.type, now_ms)
-
-
 def _accept(body: TrackBody, caller: Caller, key: str | None, plain: bool) -> Accepted:
     now_ms, project_id = caller.now_ms, caller.principal.project_id
     happened_ms = now_ms
@@ -182,7 +121,7 @@ def _accept(body: TrackBody, caller: Caller, key: str | None, plain: bool) -> Ac
     data = bytes(body.data)
     contact = None
     if len(body.email) <= MAX_EMAIL:  # or the cache would keep whatever anyone sends
-        contact = _contact(project_id, body.email, caller.partitions)
+        contact = contact_of(project_id, body.email, caller.partitions)
     wrong_data = (len(data) > SHORT_DATA or not plain) and data and data_errors(data)
     if contact is None or happened_ms < 0 or wrong_data or name_error(body.event):
         raise ValidationFailed(_field_errors(body, now_ms))
@@ -208,7 +147,7 @@ def _accept(body: TrackBody, caller: Caller, key: str | None, plain: bool) -> Ac
 
 
 @lru_cache(maxsize=16_384)  # people send more than one event; a hit saves the address check and the digest
-def _contact(project_id: str, email: str, partitions: int) -> tuple[str, str, int] | None:
+def contact_of(project_id: str, email: str, partitions: int) -> tuple[str, str, int] | None:
     """The normalised address, the contact's id and its partition; None for no address."""
     if email_error(email):
         return None
@@ -230,38 +169,3 @@ def _field_errors(body: TrackBody, now_ms: int) -> list[FieldError]:
         None if key is UNSET else idempotency_key_error(key),
     ]
     return [error for error in found if error]
-
-
-def _by_member(body: bytes, kind: type[Body], now_ms: int) -> Body:
-    """A body that is JSON, read member by member, where reading it at once found a value of a wrong type.
-
-    Returns:
-        The body, where a later copy of the member has the right type: the last one counts.
-
-    Raises:
-        ValidationFailed: all that is wrong with it.
-    """
-    try:
-        members = _decode_members(body)
-    except msgspec.ValidationError as error:
-        raise ValidationFailed([FieldError("body", "Must be a JSON object", "invalid_type")]) from error
-    wrong: list[FieldError] = []
-    values: dict[str, Any] = dict(_STAND_INS)
-    for name in kind.__struct_fields__:
-        member_type, readable = _TYPES[name]
-        if name not in members:
-            wrong += [FieldError(name, "Required", "invalid_type")] if name in _STAND_INS else []
-            continue
-        try:
-            values[name] = msgspec.json.decode(members[name], type=member_type)
-        except msgspec.DecodeError:
-            wrong.append(FieldError(name, f"Must be a {readable}", "invalid_type"))
-    decoded = kind(**values)
-    wrong += _field_errors(decoded, now_ms)
-    if wrong:
-        raise ValidationFailed(sorted(wrong, key=_field_order))
-    return decoded
-
-
-def _field_order(error: FieldError) -> int:
-    return list(_TYPES).index(error.field.partition(".")[0])

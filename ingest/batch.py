@@ -1,22 +1,13 @@
 """From the bytes of a batch to one outcome per item. Pure: no I/O, no clock."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from ingest.accept import (
-    Accepted,
-    Caller,
-    ItemBody,
-    accept_decoded,
-    accept_item,
-    check_syntax,
-    check_utf8,
-    is_plain,
-    malformed,
-)
+from ingest.accept import Accepted, Caller, ItemBody, accept_decoded, accept_item, is_plain
 from ingest.body import NDJSON_TYPES
+from ingest.members import check_syntax, check_utf8, malformed
 from ingest.surrogates import has_half, masked, unmasked
 from penstock.errors import FieldError, MalformedBody, PayloadTooLarge, RequestError, ValidationFailed
 
@@ -142,16 +133,24 @@ def accept_batch(
     items: Sequence[bytes | msgspec.Raw], caller: Caller, key: str | None, limits: BatchLimits
 ) -> list[Outcome]:
     """One outcome per item, in their order. Item *i* without a key of its own has `<key>:<i>`, where there is a key."""
-    return [
-        _outcome(bytes(item), caller, None if key is None else f"{key}:{index}", limits)
-        for index, item in enumerate(items)
-    ]
+
+    def accept(index: int, item: bytes) -> Accepted:
+        return accept_item(item, caller, None if key is None else f"{key}:{index}")
+
+    return outcomes(items, limits, accept)
 
 
-def _outcome(item: bytes, caller: Caller, key: str | None, limits: BatchLimits) -> Outcome:
+def outcomes(
+    items: Sequence[bytes | msgspec.Raw], limits: BatchLimits, accept: Callable[[int, bytes], Accepted]
+) -> list[Outcome]:
+    """What `accept` makes of each item, by its number and its text, or why it is refused."""
+    return [_outcome(index, bytes(item), limits, accept) for index, item in enumerate(items)]
+
+
+def _outcome(index: int, item: bytes, limits: BatchLimits, accept: Callable[[int, bytes], Accepted]) -> Outcome:
     try:
         if len(item) > limits.event_bytes:
             raise PayloadTooLarge(f"The event is larger than {limits.event_bytes} bytes")
-        return accept_item(item, caller, key)
+        return accept(index, item)
     except (MalformedBody, PayloadTooLarge, ValidationFailed) as error:
         return error

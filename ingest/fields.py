@@ -12,6 +12,9 @@ from schemas.times import parse_iso, to_ms
 
 MAX_EMAIL = 320
 MAX_KEY = 255
+MAX_REFERENCE = 998
+"""Characters: a Message-ID is within a line of the mail's head, which has no more (RFC 5322, 2.1.1)."""
+
 MAX_DEPTH = 64
 SHORT_DATA = 2 * MAX_DEPTH
 """Bytes: data that is no longer cannot be nested too deeply, as every level has two brackets."""
@@ -84,6 +87,15 @@ def idempotency_key_error(key: str) -> FieldError | None:
     return None
 
 
+def reference_error(field: str, text: str) -> FieldError | None:
+    """What is wrong with an id that another system gave to a message or an event."""
+    if not text:
+        return FieldError(field, "The id has at least 1 character; leave it out where there is none", "too_small")
+    if len(text) > MAX_REFERENCE:
+        return FieldError(field, f"The id has at most {MAX_REFERENCE} characters", "too_big")
+    return None
+
+
 def occurred_ms(text: str, now_ms: int) -> int | FieldError:
     """The moment of a `timestamp`, or what is wrong with it. ClickHouse keeps nothing before 1970 in its hours."""
     try:
@@ -99,12 +111,17 @@ def occurred_ms(text: str, now_ms: int) -> int | FieldError:
 
 def data_errors(data: bytes) -> list[FieldError]:
     """All that is wrong with the JSON text of `data` (its syntax is known to be right)."""
-    found = []
-    if len(data) > SHORT_DATA and data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
-        found.append(FieldError("data", f"Nested deeper than {MAX_DEPTH} levels", "custom"))
+    found = [error] if (error := depth_error(data)) else []
     if data[:1] == b"{" and (b"locale" in data or b"\\" in data) and not _has_good_locale(data):
         found.append(FieldError("data.locale", "Must be a string", "invalid_type"))
     return found
+
+
+def depth_error(data: bytes) -> FieldError | None:
+    """What is wrong with the nesting of `data`."""
+    if len(data) > SHORT_DATA and data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
+        return FieldError("data", f"Nested deeper than {MAX_DEPTH} levels", "custom")
+    return None
 
 
 def _is_deep(data: bytes) -> bool:

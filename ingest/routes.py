@@ -1,52 +1,19 @@
 """The write routes as the OpenAPI document shows them, and for whoever calls them past the shell."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
 
+from ingest.documentation import ANSWER, CONTENT_ENCODING, ERRORS, IDEMPOTENCY_KEY, batch_schema, described, schema_of
+from ingest.hooks import HookRoutes
+from ingest.intake import Intake
 from ingest.track import TrackRoutes
 from penstock.http import DirectRoute, as_starlette
-from penstock.rate_limit import DESCRIBED_HEADERS, limited_route
+from penstock.rate_limit import limited_route
 from penstock.routing import ExactRoute
-from schemas.wire import BatchItem, BatchRequest, BatchResponse, ErrorResponse, TrackRequest, TrackResponse
+from schemas.wire import BatchItem, BatchResponse, MailHookRequest, TrackRequest, TrackResponse
 
 TRACK = "/v1/track"
 BATCH = "/v1/track/batch"
-
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorResponse, "description": "BAD_REQUEST: malformed JSON or Idempotency-Key"},
-    401: {"model": ErrorResponse, "description": "MISSING_AUTH, INVALID_API_KEY"},
-    403: {"model": ErrorResponse, "description": "PROJECT_DISABLED"},
-    413: {"model": ErrorResponse, "description": "PAYLOAD_TOO_LARGE, counted after decompression"},
-    415: {"model": ErrorResponse, "description": "UNSUPPORTED_MEDIA_TYPE: not JSON in UTF-8, or not gzip or zstd"},
-    422: {"model": ErrorResponse, "description": "VALIDATION_ERROR: every field that is wrong"},
-    429: {
-        "model": ErrorResponse,
-        "description": "RATE_LIMIT_EXCEEDED: over the project's limit of events; nothing was stored. Only where a "
-        "limit is set.",
-        "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}} | DESCRIBED_HEADERS,
-    },
-    500: {"model": ErrorResponse, "description": "INTERNAL_SERVER_ERROR"},
-    503: {
-        "model": ErrorResponse,
-        "description": "SERVICE_UNAVAILABLE: not acknowledged; try again after Retry-After. Only with an "
-        "Idempotency-Key is the retry certain to be counted once.",
-        "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}},
-    },
-}
-
-_ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {
-        "headers": {
-            "X-Position": {
-                "schema": {"type": "string"},
-                "description": "Opaque. A read that sends it as `X-After-Position` sees this write.",
-            },
-            "X-Request-ID": {"schema": {"type": "string"}, "description": "The request's own, else a new one."},
-            **DESCRIBED_HEADERS,
-        }
-    }
-}
+EMAIL_HOOK = "/v1/hooks/email"
 
 _TRACK = """
 Answers 200 only after the event is durable in the log. Takes a public or a secret key.
@@ -68,59 +35,35 @@ the request's error. The answer comes after the log has all accepted events. An 
 nothing.
 """
 
-_HEADERS: list[dict[str, Any]] = [
-    {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "required": False,
-        "description": "1 to 255 printable ASCII characters. A retry with the same key and address has the same ids "
-        "and is counted once, for ever; the first one wins. In a batch, item i (from 0) has the key `<key>:<i>` where "
-        "it has none of its own.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-    },
-    {
-        "name": "Content-Encoding",
-        "in": "header",
-        "required": False,
-        "description": "The limits count after decompression. Several members or frames in a row are one body.",
-        "schema": {"type": "string", "enum": ["gzip", "zstd", "identity"]},
-    },
-]
+_EMAIL_HOOK = """
+What a mail system reports of a mail. Takes a secret key. One object, 64 KiB at most, answered like `/v1/track`; or an
+array of up to 1,000, each with its own outcome, answered like `/v1/track/batch`.
+
+The same report counts once, however often it is sent: the same by its `id`; where it has none, by `event`,
+`messageId`, `timestamp` and `email` together; where `messageId` or `timestamp` are missing too, every post counts.
+"""
 
 
-def _described(models: dict[str, Any]) -> dict[str, Any]:
-    """The parts of an operation that FastAPI cannot see, as the handler reads the body itself."""
-    content = {kind: {"schema": schema} for kind, schema in models.items()}
-    return {
-        "requestBody": {"required": True, "content": content},
-        "parameters": _HEADERS,
-        "security": [{"key": []}],
-    }
-
-
-def _schema(model: Any) -> dict[str, Any]:
-    return dict(model.model_json_schema(ref_template="#/components/schemas/{model}", mode="validation"))
-
-
-def direct_routes(track: TrackRoutes) -> dict[str, DirectRoute]:
+def direct_routes(intake: Intake) -> dict[str, DirectRoute]:
     """The routes for the shell, by path."""
-    routes: dict[str, DirectRoute] = {TRACK: track.track, BATCH: track.batch}
-    return {path: limited_route(route) for path, route in routes.items()} if track.is_limited else routes
+    track, hooks = TrackRoutes(intake), HookRoutes(intake)
+    routes: dict[str, DirectRoute] = {TRACK: track.track, BATCH: track.batch, EMAIL_HOOK: hooks.email}
+    return {path: limited_route(route) for path, route in routes.items()} if intake.is_limited else routes
 
 
-def write_routes(track: TrackRoutes) -> APIRouter:
+def write_routes(intake: Intake) -> APIRouter:
     """The same routes behind FastAPI."""
     router = APIRouter(tags=["write"], route_class=ExactRoute)
-    routes = direct_routes(track)
-    items = _inlined(_schema(BatchRequest))
+    routes = direct_routes(intake)
+    headers = [IDEMPOTENCY_KEY, CONTENT_ENCODING]
 
     @router.post(
         TRACK,
         summary="Track an event",
         description=_TRACK,
         response_model=TrackResponse,
-        responses=_ANSWER | _ERRORS,
-        openapi_extra=_described({"application/json": _schema(TrackRequest)}),
+        responses=ANSWER | ERRORS,
+        openapi_extra=described({"application/json": schema_of(TrackRequest)}, headers),
     )
     async def track_event(request: Request) -> Response:
         return as_starlette(await routes[TRACK](request.scope, request.receive))
@@ -130,22 +73,32 @@ def write_routes(track: TrackRoutes) -> APIRouter:
         summary="Track up to 1,000 events",
         description=_BATCH,
         response_model=BatchResponse,
-        responses=_ANSWER | _ERRORS,
-        openapi_extra=_described(
+        responses=ANSWER | ERRORS,
+        openapi_extra=described(
             {
-                "application/json": {"anyOf": [{"type": "array", "items": _schema(BatchItem)}, items]},
+                "application/json": {"anyOf": [{"type": "array", "items": schema_of(BatchItem)}, batch_schema()]},
                 "application/x-ndjson": {"type": "string", "description": "One event a line."},
-            }
+            },
+            headers,
         ),
     )
     async def track_batch(request: Request) -> Response:
         return as_starlette(await routes[BATCH](request.scope, request.receive))
 
+    report = schema_of(MailHookRequest)
+
+    @router.post(
+        EMAIL_HOOK,
+        summary="Report what became of mails",
+        description=_EMAIL_HOOK,
+        response_model=TrackResponse | BatchResponse,
+        responses=ANSWER | ERRORS,
+        openapi_extra=described(
+            {"application/json": {"anyOf": [report, {"type": "array", "items": report, "maxItems": 1000}]}},
+            [CONTENT_ENCODING],
+        ),
+    )
+    async def report_mail(request: Request) -> Response:
+        return as_starlette(await routes[EMAIL_HOOK](request.scope, request.receive))
+
     return router
-
-
-def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """`BatchRequest` with its item's schema in place: components are FastAPI's, which does not see these models."""
-    schema.pop("$defs", None)
-    schema["properties"]["events"]["items"] = _schema(BatchItem)
-    return schema

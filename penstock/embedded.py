@@ -13,8 +13,8 @@ from fastapi import FastAPI
 
 from consumers.loop import WriterLoop, step_back
 from consumers.pipeline import Pipeline
+from ingest.intake import Intake
 from ingest.routes import direct_routes, write_routes
-from ingest.track import TrackRoutes
 from penstock.auth import KeyRing
 from penstock.clickhouse.gateway import ClientTables
 from penstock.clickhouse.generations import Generations, LiveTables
@@ -112,14 +112,12 @@ class Embedded:
         settings, metrics = self._settings, self._metrics
         metrics.log_pending_bytes.set_function(lambda: log.pending_bytes)
         limit = write_limit(settings.limits, metrics)
-        track = TrackRoutes(
-            settings.ingest, log=log, authenticate=ring, clock=self._clock, metrics=metrics, limit=limit
-        )
+        intake = Intake(settings.ingest, log=log, authenticate=ring, clock=self._clock, metrics=metrics, limit=limit)
         live = LiveTables(generations)
         reader, freshness = Reader(live, settings, metrics), make_freshness(settings, live, log.ends)
         checks = {"log": log.check, "keys": follower.check, "tables": lambda: check_version(generations)}
         app = FastAPI(**describe("penstock"))
-        app.include_router(write_routes(track))
+        app.include_router(write_routes(intake))
         app.include_router(
             read_routes(
                 authenticate=ring,
@@ -135,7 +133,7 @@ class Embedded:
             yield install(
                 app,
                 metrics,
-                direct=direct_routes(track),
+                direct=direct_routes(intake),
                 origins=settings.query.cors_origins,
                 access=settings.log.access,
             )

@@ -3,6 +3,17 @@
 MAX_NAME = 255
 """Characters of an event's name."""
 
+MAIL_EVENTS = (
+    "email.sent",
+    "email.delivery",
+    "email.open",
+    "email.click",
+    "email.bounce",
+    "email.complaint",
+    "email.received",
+)
+"""What mail systems report."""
+
 _RESERVED = frozenset({"contact.subscribed", "contact.unsubscribed"})
 
 

@@ -70,6 +70,60 @@ class BatchRequest(BaseModel):
     events: list[BatchItem] = Field(max_length=1000)
 
 
+class MailHookRequest(BaseModel):
+    """What became of a mail. Members that are not named here are ignored; of one that comes twice the last counts."""
+
+    event: Literal[
+        "email.sent",
+        "email.delivery",
+        "email.open",
+        "email.click",
+        "email.bounce",
+        "email.complaint",
+        "email.received",
+    ] = Field(
+        description="A complaint, and a bounce whose `data.bounceType` is not `Transient`, unsubscribe the contact."
+    )
+    email: str = Field(
+        max_length=320, examples=["ada@example.com"], description="The contact's address, as in `/v1/track`."
+    )
+    id: str = Field(
+        default="",
+        json_schema_extra=_without_default,
+        min_length=1,
+        max_length=998,
+        description="The sender's own id of this report.",
+    )
+    email_id: str = Field(
+        default="",
+        alias="emailId",
+        json_schema_extra=_without_default,
+        min_length=1,
+        max_length=998,
+        description="The sender's own id of the mail; rows have it as `emailId`.",
+    )
+    message_id: str = Field(
+        default="",
+        alias="messageId",
+        json_schema_extra=_without_default,
+        min_length=1,
+        max_length=998,
+        description="The mail's Message-ID.",
+    )
+    timestamp: str = Field(
+        default="",
+        json_schema_extra=_without_default,
+        examples=["2026-11-23T07:00:00.000Z"],
+        description="When it happened, as in `/v1/track`.",
+    )
+    data: Any = Field(
+        default=None,
+        json_schema_extra=_without_default,
+        examples=[{"subject": "Welcome", "bounceType": "Permanent"}],
+        description="Any JSON, kept exactly as in `/v1/track`. It tells of the mail; the contact gets nothing of it.",
+    )
+
+
 class TrackedEvent(BaseModel):
     """What was accepted."""
 

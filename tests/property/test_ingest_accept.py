@@ -9,9 +9,10 @@ from uuid import UUID
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from ingest.accept import Accepted, Caller, accept_item, accept_track, check_syntax, check_utf8
+from ingest.accept import Accepted, Caller, accept_item, accept_track
 from ingest.batch import BatchLimits, Outcome, accept_batch, accept_body, split
 from ingest.fields import MAX_DEPTH, data_errors, email_error
+from ingest.members import check_syntax, check_utf8
 from penstock.auth import Principal
 from penstock.errors import MalformedBody, PenstockError, RequestError, ValidationFailed
 from penstock.http import error_response

@@ -10,9 +10,11 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from ingest.accept import ItemBody, TrackBody
+from ingest.mail import MailBody
 from penstock.errors import LogUnavailable
 from penstock.http import Check, describe, install, operation_routes
 from penstock.telemetry import Metrics
+from schemas.names import MAIL_EVENTS
 from schemas.wire import BatchItem, TrackRequest
 from tests.support.logs import commits_failing
 from tests.support.requests import EVENT, Api, error_of, serving
@@ -143,7 +145,8 @@ def references(node: Any) -> set[str]:
 
 async def test_the_document_names_all_routes_and_its_references_lead_somewhere(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
-    assert document["paths"].keys() == {"/v1/track", "/v1/track/batch", "/healthz", "/readyz", "/metrics"}
+    writing = {"/v1/track", "/v1/track/batch", "/v1/hooks/email"}
+    assert document["paths"].keys() == {*writing, "/healthz", "/readyz", "/metrics"}
     for reference in references(document):
         target: Any = document
         for part in reference.removeprefix("#/").split("/"):
@@ -152,21 +155,22 @@ async def test_the_document_names_all_routes_and_its_references_lead_somewhere(d
 
 async def test_the_write_routes_are_described_with_bodies_headers_answers_and_the_key(document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
-    for path, kinds in (
-        ("/v1/track", {"application/json"}),
-        ("/v1/track/batch", {"application/json", "application/x-ndjson"}),
+    for path, kinds, headers in (
+        ("/v1/track", {"application/json"}, ["Idempotency-Key", "Content-Encoding"]),
+        ("/v1/track/batch", {"application/json", "application/x-ndjson"}, ["Idempotency-Key", "Content-Encoding"]),
+        ("/v1/hooks/email", {"application/json"}, ["Content-Encoding"]),
     ):
         operation = document["paths"][path]["post"]
         assert operation["security"] == [{"key": []}]
         assert operation["requestBody"]["required"] is True
         assert operation["requestBody"]["content"].keys() == kinds
-        assert [parameter["name"] for parameter in operation["parameters"]] == ["Idempotency-Key", "Content-Encoding"]
+        assert [parameter["name"] for parameter in operation["parameters"]] == headers
         assert operation["responses"].keys() == {"200", "400", "401", "403", "413", "415", "422", "429", "500", "503"}
         assert operation["responses"]["200"]["headers"].keys() == {"X-Position", "X-Request-ID", *RATE_LIMIT_HEADERS}
         assert operation["responses"]["429"]["headers"].keys() == {"Retry-After", *RATE_LIMIT_HEADERS}
         for status, answer in operation["responses"].items():
-            name = answer["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
-            assert (name == "ErrorResponse") is (status != "200")
+            named = references(answer["content"])
+            assert (named == {"#/components/schemas/ErrorResponse"}) is (status != "200")
 
 
 async def test_the_described_error_has_the_members_of_the_one_shape(document: dict[str, Any]) -> None:
@@ -187,6 +191,12 @@ async def test_the_described_members_are_those_that_are_read(document: dict[str,
     assert wrapped["properties"]["events"]["items"] == array["items"]
     assert content["required"] == ["event", "email"]
     assert not [member for member in content["properties"].values() if "default" in member]
+    hook = document["paths"]["/v1/hooks/email"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    report, reports = hook["anyOf"]
+    assert set(report["properties"]) == set(MailBody.__struct_fields__)
+    assert report["properties"]["event"]["enum"] == list(MAIL_EVENTS)
+    assert reports["items"] == report
+    assert not [member for member in report["properties"].values() if "default" in member]
 
 
 async def test_what_is_accepted_is_valid_by_the_description_too(api: Api) -> None:
