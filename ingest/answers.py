@@ -10,6 +10,9 @@ from ingest.batch import Outcome
 from penstock.http import JSON_TYPE, RawHeaders, error_member
 from schemas.position import Position, to_token
 
+DONE = b'{"success":true}'
+"""The answer to what is told by no caller of ours."""
+
 
 def tracked(accepted: Accepted) -> bytes:
     """The answer to one event: its members, and the same again beside them for older clients."""

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from ingest.intake import Authenticator, Intake
 from ingest.routes import direct_routes, write_routes
+from ingest.sns.source import SnsSource
 from penstock.clock import Clock
 from penstock.eventlog import EventLog
 from penstock.http import Check, Shell, describe, install, operation_routes
@@ -22,12 +23,13 @@ def create_app(
     clock: Clock,
     metrics: Metrics,
     checks: Mapping[str, Check],
+    sns: SnsSource,
 ) -> Shell:
     """The application. The parts that are passed in are open and stay so while it serves."""
     app = FastAPI(**describe("penstock ingest"))
     limit = write_limit(settings.limits, metrics)
     intake = Intake(settings.ingest, log=log, authenticate=authenticate, clock=clock, metrics=metrics, limit=limit)
-    app.include_router(write_routes(intake))
+    app.include_router(write_routes(intake, sns))
     app.include_router(operation_routes(metrics, checks))
     origins = settings.query.cors_origins
-    return install(app, metrics, direct=direct_routes(intake), origins=origins, access=settings.log.access)
+    return install(app, metrics, direct=direct_routes(intake, sns), origins=origins, access=settings.log.access)

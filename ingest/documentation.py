@@ -27,6 +27,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     },
 }
 
+SNS_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: answer for status, answer in ERRORS.items() if status not in (401, 415)
+} | {
+    403: {"model": ErrorResponse, "description": "INVALID_SIGNATURE, TOPIC_NOT_REGISTERED, PROJECT_DISABLED"},
+}
+
 ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "headers": {

@@ -36,6 +36,10 @@ class Authenticator(Protocol):
         """See `KeyRing.verify`."""
         ...
 
+    def principal_of_topic(self, arn: str) -> Principal:
+        """See `KeyRing.principal_of_topic`."""
+        ...
+
 
 class Intake:
     """See the module. Belongs to the event loop."""
@@ -85,6 +89,20 @@ class Intake:
             self._limit.take(scope, principal.project_id)
         return principal
 
+    def admit_topic(self, scope: Scope, arn: str) -> Principal:
+        """The project that an SNS topic is registered for; charged for one event.
+
+        Raises:
+            TopicNotRegistered, ProjectDisabled, RateLimitExceeded: its messages are not taken.
+            LogUnavailable: that is not known yet.
+        """
+        principal = self._authenticate.principal_of_topic(arn)
+        if not principal.enabled:
+            raise ProjectDisabled
+        if self._limit is not None:
+            self._limit.take(scope, principal.project_id)
+        return principal
+
     def charge(self, scope: Scope, principal: Principal, events: int) -> None:
         """Charges a request of several events, of which `admit` has charged one.
 
@@ -105,6 +123,10 @@ class Intake:
     def reject(self, events: int = 1) -> None:
         """Counts events that were refused."""
         self._metrics.events_rejected.inc(events)
+
+    def ignore(self) -> None:
+        """Counts a message that tells of no event."""
+        self._metrics.sns_ignored.inc()
 
     async def append(self, entries: Sequence[Entry], caller: Caller) -> Position:
         """Returns when the log has the events durably.

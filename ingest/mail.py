@@ -63,14 +63,17 @@ def _accept_text(text: bytes, caller: Caller) -> Accepted:
     body = decode(text, _decoder, _field_errors, caller.now_ms)
     if wrong := _field_errors(body, caller.now_ms):
         raise ValidationFailed(wrong)
-    return accept_decoded_mail(body, caller)
+    return accept_report(body, caller, _cause(body, caller.now_ms))
 
 
-def accept_decoded_mail(body: MailBody, caller: Caller) -> Accepted:
+def accept_report(body: MailBody, caller: Caller, cause: tuple[str, str] | None) -> Accepted:
     """The event in a body whose values are right.
 
+    Args:
+        cause: what repeats when the report is sent again: its kind and its key. None where that cannot be told.
+
     Raises:
-        ValueError: they are not.
+        ValueError: the values are not right.
     """
     now_ms, project_id = caller.now_ms, caller.principal.project_id
     contact = contact_of(project_id, body.email, caller.partitions)
@@ -78,7 +81,7 @@ def accept_decoded_mail(body: MailBody, caller: Caller) -> Accepted:
     if contact is None or isinstance(happened_ms, FieldError):
         raise ValueError(body)
     email, contact_uuid, partition = contact
-    derived = _derived_id(body, contact_uuid, happened_ms)
+    derived = None if cause is None else derived_event_id(contact_uuid, *cause)
     timestamp = to_wire(happened_ms)
     event = Event(
         project_id,
@@ -96,12 +99,11 @@ def accept_decoded_mail(body: MailBody, caller: Caller) -> Accepted:
     return Accepted(partition, encode_event(event), event.derived, event.id, contact_uuid, timestamp)
 
 
-def _derived_id(body: MailBody, contact: str, happened_ms: int) -> str | None:
-    """The id of an event of which it can be told whether it was sent before; None where it cannot."""
+def _cause(body: MailBody, now_ms: int) -> tuple[str, str] | None:
     if body.id is not UNSET:
-        return derived_event_id(contact, "mail", body.id)
+        return "mail", body.id
     if body.messageId is not UNSET and body.timestamp is not UNSET:
-        return derived_event_id(contact, "message", f"{body.event}:{happened_ms}:{body.messageId}")
+        return "message", f"{body.event}:{occurred_ms(body.timestamp, now_ms)}:{body.messageId}"
     return None
 
 

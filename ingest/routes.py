@@ -2,18 +2,37 @@
 
 from fastapi import APIRouter, Request, Response
 
-from ingest.documentation import ANSWER, CONTENT_ENCODING, ERRORS, IDEMPOTENCY_KEY, batch_schema, described, schema_of
+from ingest.documentation import (
+    ANSWER,
+    CONTENT_ENCODING,
+    ERRORS,
+    IDEMPOTENCY_KEY,
+    SNS_ERRORS,
+    batch_schema,
+    described,
+    schema_of,
+)
 from ingest.hooks import HookRoutes
 from ingest.intake import Intake
+from ingest.sns.source import SnsSource
 from ingest.track import TrackRoutes
 from penstock.http import DirectRoute, as_starlette
 from penstock.rate_limit import limited_route
 from penstock.routing import ExactRoute
-from schemas.wire import BatchItem, BatchResponse, MailHookRequest, TrackRequest, TrackResponse
+from schemas.wire import (
+    BatchItem,
+    BatchResponse,
+    DoneResponse,
+    MailHookRequest,
+    SnsRequest,
+    TrackRequest,
+    TrackResponse,
+)
 
 TRACK = "/v1/track"
 BATCH = "/v1/track/batch"
 EMAIL_HOOK = "/v1/hooks/email"
+SNS = "/webhooks/sns"
 
 _TRACK = """
 Answers 200 only after the event is durable in the log. Takes a public or a secret key.
@@ -44,17 +63,32 @@ The same report counts once, however often it is sent: the same by its `id`; whe
 """
 
 
-def direct_routes(intake: Intake) -> dict[str, DirectRoute]:
+_SNS = """
+Amazon SES event publishing through an SNS topic that is registered for a project (`penstock topic-arn add`). There is
+no key: the message's signature is verified (versions 1 and 2), with a certificate from a host of SNS whose chain leads
+to a trusted authority. A subscription is confirmed by itself.
+
+Send, Delivery, Open, Click, Bounce, Complaint and Received become `email.…` events, one per recipient (Received: of the
+sender); a redelivery counts once. Messages that are none of these are acknowledged and ignored.
+"""
+
+
+def direct_routes(intake: Intake, sns: SnsSource) -> dict[str, DirectRoute]:
     """The routes for the shell, by path."""
-    track, hooks = TrackRoutes(intake), HookRoutes(intake)
-    routes: dict[str, DirectRoute] = {TRACK: track.track, BATCH: track.batch, EMAIL_HOOK: hooks.email}
+    track, hooks = TrackRoutes(intake), HookRoutes(intake, sns)
+    routes: dict[str, DirectRoute] = {
+        TRACK: track.track,
+        BATCH: track.batch,
+        EMAIL_HOOK: hooks.email,
+        SNS: hooks.sns,
+    }
     return {path: limited_route(route) for path, route in routes.items()} if intake.is_limited else routes
 
 
-def write_routes(intake: Intake) -> APIRouter:
+def write_routes(intake: Intake, sns: SnsSource) -> APIRouter:
     """The same routes behind FastAPI."""
     router = APIRouter(tags=["write"], route_class=ExactRoute)
-    routes = direct_routes(intake)
+    routes = direct_routes(intake, sns)
     headers = [IDEMPOTENCY_KEY, CONTENT_ENCODING]
 
     @router.post(
@@ -100,5 +134,17 @@ def write_routes(intake: Intake) -> APIRouter:
     )
     async def report_mail(request: Request) -> Response:
         return as_starlette(await routes[EMAIL_HOOK](request.scope, request.receive))
+
+    @router.post(
+        SNS,
+        summary="Take a message of Amazon SNS",
+        description=_SNS,
+        response_model=DoneResponse,
+        responses=ANSWER | SNS_ERRORS,
+        openapi_extra=described({"application/json": schema_of(SnsRequest), "text/plain": {"type": "string"}}, [])
+        | {"security": []},
+    )
+    async def take_sns_message(request: Request) -> Response:
+        return as_starlette(await routes[SNS](request.scope, request.receive))
 
     return router

@@ -1,7 +1,7 @@
-"""Keys: how they are made, kept and checked.
+"""Keys and SNS topics: how they are made, kept and checked.
 
-Every process holds all keys (hashed) in memory and follows the control topic, so that a request is checked without
-asking anyone and a revocation arrives within a second or so.
+Every process holds all of them (keys hashed) in memory and follows the control topic, so that a request is checked
+without asking anyone and a revocation arrives within a second or so.
 """
 
 import hmac
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
-from penstock.errors import InvalidApiKey, LogUnavailable, MissingAuth
-from schemas.control import ApiKey, KeyKind, Project, Subject, control_key, decode_subject
+from penstock.errors import InvalidApiKey, LogUnavailable, MissingAuth, TopicNotRegistered
+from schemas.control import ApiKey, KeyKind, Project, SnsTopic, Subject, control_key, decode_subject, sns_topic_key
 
 _PREFIXES: dict[KeyKind, str] = {"public": "pk_", "secret": "sk_"}
 _SHOWN_CHARACTERS = 11
@@ -58,7 +58,7 @@ def bearer_token(header: bytes | None) -> bytes:
 
 
 class KeyRing:
-    """All projects and keys, as the control topic tells them. One thread applies records while others ask."""
+    """All projects, keys and topics, as the control topic tells them. One thread applies records while others ask."""
 
     def __init__(self) -> None:
         self._subjects: dict[str, Subject] = {}
@@ -107,6 +107,29 @@ class KeyRing:
         found = [subject for subject in list(self._subjects.values()) if isinstance(subject, ApiKey)]
         chosen = [key for key in found if project_id in (None, key.project_id)]
         return sorted(chosen, key=lambda key: (key.created_at, key.hash))
+
+    def topics(self, project_id: str | None = None) -> list[SnsTopic]:
+        """All SNS topics, or those of a project, oldest first."""
+        found = [subject for subject in list(self._subjects.values()) if isinstance(subject, SnsTopic)]
+        chosen = [topic for topic in found if project_id in (None, topic.project_id)]
+        return sorted(chosen, key=lambda topic: (topic.created_at, topic.arn))
+
+    def principal_of_topic(self, arn: str) -> Principal:
+        """Whose the messages of an SNS topic are. They may do what a public key may: bring events.
+
+        Raises:
+            TopicNotRegistered: nobody's.
+            LogUnavailable: nobody's, but not all topics are read yet.
+        """
+        topic = self._subjects.get(sns_topic_key(arn))
+        project = self._subjects.get(f"project/{topic.project_id}") if isinstance(topic, SnsTopic) else None
+        if isinstance(project, Project):
+            return Principal(UUID(project.id), project.id, "public", project.enabled)
+        if not self.is_complete:
+            raise LogUnavailable("The SNS topics were not read from the log yet")
+        raise TopicNotRegistered(
+            f"The topic {arn!r} belongs to no project", suggestion="penstock topic-arn add --project ID ARN"
+        )
 
     def verify(self, authorization: bytes | None, *, secret_only: bool) -> Principal:
         """Who the header's key stands for.

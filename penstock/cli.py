@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from penstock import __version__
-from penstock.commands import config, dead_letters, key, project, serve
+from penstock.commands import config, dead_letters, key, project, serve, topic_arn
 from penstock.commands.migrate import migrate_command
 from penstock.commands.rebuild import rebuild_command
 from penstock.commands.trace import trace_command
@@ -30,6 +30,7 @@ app.command("verify")(verify_command)
 app.command("trace")(trace_command)
 app.add_typer(project.app, name="project")
 app.add_typer(key.app, name="key")
+app.add_typer(topic_arn.app, name="topic-arn")
 app.add_typer(config.app, name="config")
 app.add_typer(dead_letters.app, name="dead-letters")
 

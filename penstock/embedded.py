@@ -15,6 +15,7 @@ from consumers.loop import WriterLoop, step_back
 from consumers.pipeline import Pipeline
 from ingest.intake import Intake
 from ingest.routes import direct_routes, write_routes
+from ingest.sns.source import SnsSource, sns_source
 from penstock.auth import KeyRing
 from penstock.clickhouse.gateway import ClientTables
 from penstock.clickhouse.generations import Generations, LiveTables
@@ -83,7 +84,11 @@ class Embedded:
         try:
             await asyncio.to_thread(self._first_project, log, ring, follower)
             workplace = Workplace(self._settings, log, generations)
-            async with answering(workplace, OPERATIONS), self._app(log, generations, ring, follower) as app:
+            async with (
+                answering(workplace, OPERATIONS),
+                sns_source(self._settings.sns) as sns,
+                self._app(log, generations, ring, follower, sns) as app,
+            ):
                 yield app
         finally:
             await asyncio.to_thread(writer.stop)
@@ -107,7 +112,7 @@ class Embedded:
 
     @asynccontextmanager
     async def _app(
-        self, log: SqliteLog, generations: Generations, ring: KeyRing, follower: ControlFollower
+        self, log: SqliteLog, generations: Generations, ring: KeyRing, follower: ControlFollower, sns: SnsSource
     ) -> AsyncIterator[Shell]:
         settings, metrics = self._settings, self._metrics
         metrics.log_pending_bytes.set_function(lambda: log.pending_bytes)
@@ -117,7 +122,7 @@ class Embedded:
         reader, freshness = Reader(live, settings, metrics), make_freshness(settings, live, log.ends)
         checks = {"log": log.check, "keys": follower.check, "tables": lambda: check_version(generations)}
         app = FastAPI(**describe("penstock"))
-        app.include_router(write_routes(intake))
+        app.include_router(write_routes(intake, sns))
         app.include_router(
             read_routes(
                 authenticate=ring,
@@ -133,7 +138,7 @@ class Embedded:
             yield install(
                 app,
                 metrics,
-                direct=direct_routes(intake),
+                direct=direct_routes(intake, sns),
                 origins=settings.query.cors_origins,
                 access=settings.log.access,
             )

@@ -7,6 +7,8 @@
     │   ├── MissingAuth               401  MISSING_AUTH
     │   ├── InvalidApiKey             401  INVALID_API_KEY
     │   ├── ProjectDisabled           403  PROJECT_DISABLED
+    │   ├── InvalidSignature          403  INVALID_SIGNATURE
+    │   ├── TopicNotRegistered        403  TOPIC_NOT_REGISTERED
     │   ├── NotFound                  404  RESOURCE_NOT_FOUND
     │   ├── MethodNotAllowed          405  METHOD_NOT_ALLOWED
     │   ├── PayloadTooLarge           413  PAYLOAD_TOO_LARGE
@@ -19,6 +21,7 @@
     │   ├── LogOverloaded             503  too much waits for the log
     │   ├── TablesUnavailable         503  ClickHouse did not answer
     │   ├── TablesHeld                503  a rebuild is about to put new tables in place
+    │   ├── SourceUnavailable         503  a host that a message of SNS names did not answer
     │   └── NotYetVisible             503  X-After-Position was not reached in time
     ├── TablesRefused           ClickHouse refused a statement; a retry would be refused as well
     ├── WriterFenced            another writer has taken the partition
@@ -122,6 +125,20 @@ class ProjectDisabled(RequestError):
         super().__init__("The project is disabled and takes no events", suggestion="penstock project enable ID")
 
 
+class InvalidSignature(RequestError):
+    """A message that claims to be of SNS is not, or that cannot be told."""
+
+    status = 403
+    code = "INVALID_SIGNATURE"
+
+
+class TopicNotRegistered(RequestError):
+    """A message of an SNS topic that belongs to no project."""
+
+    status = 403
+    code = "TOPIC_NOT_REGISTERED"
+
+
 class NotFound(RequestError):
     """No such route or object."""
 
@@ -212,6 +229,10 @@ class TablesUnavailable(Unavailable):
 
 class TablesHeld(Unavailable):
     """No writer may claim partitions for the moment, as a rebuild is about to put new tables in place."""
+
+
+class SourceUnavailable(Unavailable):
+    """A host that a message of SNS names did not answer; SNS sends the message again."""
 
 
 class NotYetVisible(Unavailable):

@@ -1,8 +1,9 @@
-"""Projects and keys as facts in the control topic: what the commands change, and how each process follows.
+"""Projects, keys and SNS topics as facts in the control topic: what the commands change, and how each process follows.
 
 All of it works on the log alone, so it works before, beside and without a running server.
 """
 
+import re
 import threading
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -13,10 +14,11 @@ import structlog
 from penstock.auth import KeyRing, NewKey, new_key
 from penstock.errors import LogUnavailable, StartError
 from penstock.eventlog import EventLog, LogTail
-from schemas.control import ApiKey, KeyKind, Project, Subject, control_key, encode_subject
+from schemas.control import ApiKey, KeyKind, Project, SnsTopic, Subject, control_key, encode_subject
 from schemas.times import to_wire
 from schemas.topics import Topic
 
+_TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]{1,32}:[0-9]{12}:[A-Za-z0-9_.-]{1,256}")
 _POLL_BYTES = 1 << 20
 _RETRY_SECONDS = 1.0
 
@@ -152,6 +154,39 @@ def revoke_key(log: EventLog, prefix: str, now_ms: int) -> ApiKey:
     revoked = found[0] if found[0].revoked_at else msgspec.structs.replace(found[0], revoked_at=to_wire(now_ms))
     _publish(log, revoked)
     return revoked
+
+
+def add_topic(log: EventLog, project_id: str, arn: str, now_ms: int) -> SnsTopic:
+    """Registers an SNS topic for a project; again changes nothing.
+
+    Raises:
+        StartError: no ARN of a topic, no such project, or the topic is another project's.
+    """
+    if not _TOPIC_ARN.fullmatch(arn):
+        raise StartError(f"{arn!r} is no ARN of an SNS topic (arn:aws:sns:<region>:<account>:<name>).")
+    ring = read_all(log)
+    project = find_project(ring, project_id)
+    for topic in ring.topics():
+        if topic.arn == arn and topic.project_id == project.id:
+            return topic
+        if topic.arn == arn:
+            raise StartError(f"The topic belongs to project {topic.project_id}; remove it there first.")
+    topic = SnsTopic(arn, project.id, to_wire(now_ms))
+    _publish(log, topic)
+    return topic
+
+
+def remove_topic(log: EventLog, arn: str) -> SnsTopic:
+    """Takes an SNS topic from its project: its messages are refused from then on.
+
+    Raises:
+        StartError: it is nobody's.
+    """
+    for topic in read_all(log).topics():
+        if topic.arn == arn:
+            log.publish(Topic.CONTROL, control_key(topic), None)
+            return topic
+    raise StartError(f"The topic {arn!r} is not registered; 'penstock topic-arn list' shows all.")
 
 
 class ControlFollower:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from ingest.app import create_app as create_ingest
+from ingest.sns.source import sns_source
 from penstock.auth import KeyRing
 from penstock.clickhouse.generations import Generations, LiveTables
 from penstock.clickhouse.migrate import check_version
@@ -39,7 +40,7 @@ async def open_ingest(settings: Settings) -> AsyncIterator[Shell]:
     metrics = Metrics()
     await log.start()
     try:
-        async with _followed_keys(log) as (ring, follower):
+        async with _followed_keys(log) as (ring, follower), sns_source(settings.sns) as sns:
             metrics.log_pending_bytes.set_function(lambda: log.pending_bytes)
             yield create_ingest(
                 settings,
@@ -48,6 +49,7 @@ async def open_ingest(settings: Settings) -> AsyncIterator[Shell]:
                 clock=SystemClock(),
                 metrics=metrics,
                 checks={"log": log.check, "keys": follower.check},
+                sns=sns,
             )
     finally:
         await log.stop()

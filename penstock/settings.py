@@ -97,6 +97,15 @@ class Limits(_Group):
     burst_seconds: float = Field(10, gt=0, le=86_400, description="How many seconds' worth may come at once.")
 
 
+class Sns(_Group):
+    """Amazon SES events through Amazon SNS."""
+
+    certificate_hosts: list[str] = Field(
+        default_factory=list, description="Further hosts (host or host:port) of certificates and confirmations."
+    )
+    ca_file: str = Field("", description="PEM file of the authorities to trust; empty: the public ones.")
+
+
 class Log(_Group):
     """What the process says of itself."""
 
@@ -139,6 +148,7 @@ class Settings(BaseSettings):
     writer: Writer = Field(default_factory=Writer)
     query: Query = Field(default_factory=Query)
     limits: Limits = Field(default_factory=Limits)
+    sns: Sns = Field(default_factory=Sns)
     log: Log = Field(default_factory=Log)
 
     @classmethod

@@ -36,6 +36,9 @@ class Metrics:
         )
         for kind in ("write", "read"):
             self.rate_limited.labels(kind)
+        self.sns_ignored = Counter(
+            "penstock_sns_ignored", "Messages of SNS that tell of no event.", registry=self.registry
+        )
         self.log_pending_bytes = Gauge(
             "penstock_log_pending_bytes", "Bytes that wait for the log.", registry=self.registry
         )

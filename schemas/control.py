@@ -1,7 +1,7 @@
 """The records of the control topic: what every process knows without asking.
 
-A record's key names its subject (`project/<id>`, `key/<hash>`), its value is the newest state as JSON; none means gone.
-Compaction keeps the newest of each key.
+A record's key names its subject (`project/<id>`, `key/<hash>`, `sns-topic/<arn>`), its value is the newest state as
+JSON; none means gone. Compaction keeps the newest of each key.
 """
 
 from typing import Annotated, Literal
@@ -40,14 +40,37 @@ class ApiKey(msgspec.Struct, frozen=True):
     revoked_at: str | None = None
 
 
-Subject = Project | ApiKey
+class SnsTopic(msgspec.Struct, frozen=True):
+    """An SNS topic whose messages are a project's."""
 
-_TYPES: dict[str, type[Project] | type[ApiKey]] = {"project": Project, "key": ApiKey}
+    arn: str
+    project_id: _Uuid
+    created_at: str
+
+
+Subject = Project | ApiKey | SnsTopic
+
+_TYPES: dict[str, type[Project] | type[ApiKey] | type[SnsTopic]] = {
+    "project": Project,
+    "key": ApiKey,
+    "sns-topic": SnsTopic,
+}
 
 
 def control_key(subject: Subject) -> str:
     """The record key of `subject`."""
-    return f"project/{subject.id}" if isinstance(subject, Project) else f"key/{subject.hash}"
+    match subject:
+        case Project():
+            return f"project/{subject.id}"
+        case ApiKey():
+            return f"key/{subject.hash}"
+        case SnsTopic():
+            return sns_topic_key(subject.arn)
+
+
+def sns_topic_key(arn: str) -> str:
+    """The record key of an SNS topic: one topic is one project's."""
+    return f"sns-topic/{arn}"
 
 
 def encode_subject(subject: Subject) -> bytes:

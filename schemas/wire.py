@@ -124,6 +124,28 @@ class MailHookRequest(BaseModel):
     )
 
 
+class SnsRequest(BaseModel):
+    """A message as Amazon SNS posts it; members that it has beyond these are not looked at."""
+
+    Type: Literal["Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"]
+    MessageId: str = Field(description="Makes a redelivery count once.")
+    TopicArn: str
+    Message: str = Field(description="What Amazon SES published, as JSON in a string.")
+    Timestamp: str
+    SignatureVersion: str = Field(description="1 (SHA1) or 2 (SHA256).")
+    Signature: str
+    SigningCertURL: str
+    Subject: str | None = None
+    Token: str | None = None
+    SubscribeURL: str | None = Field(default=None, description="Asked for to confirm a subscription.")
+
+
+class DoneResponse(BaseModel):
+    """The message was taken, or tells of nothing that counts."""
+
+    success: Literal[True]
+
+
 class TrackedEvent(BaseModel):
     """What was accepted."""
 

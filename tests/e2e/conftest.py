@@ -1,6 +1,6 @@
 """The two forms, started once for all end-to-end tests. Tests that kill processes start their own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,11 @@ __all__ = ["bridge", "broker"]
 FORMS = ["embedded", "kafka"]
 
 
-def make(form: str, directory: Path) -> Deployment:
+def make(form: str, directory: Path, settings: Mapping[str, str] | None = None) -> Deployment:
     """A deployment of the form, not started; its services run."""
     if form == "embedded":
-        return Embedded(directory)
-    return ScaledOut(directory, needed(the_broker), needed(the_bridge))
+        return Embedded(directory, settings)
+    return ScaledOut(directory, needed(the_broker), needed(the_bridge), settings)
 
 
 @pytest.fixture(scope="session", params=FORMS)

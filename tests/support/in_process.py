@@ -21,13 +21,14 @@ from consumers.pipeline import Pipeline
 from consumers.rebuild import Rebuild
 from consumers.sink import LogEnds
 from ingest.app import create_app as create_ingest
+from ingest.sns.source import make_source
 from penstock.auth import KeyRing, new_key
 from penstock.clickhouse.generations import Generations, LiveTables
 from penstock.clock import SystemClock
 from penstock.errors import WriterFenced
 from penstock.eventlog import StoredRecord
 from penstock.eventlog.sqlite import SqliteLog
-from penstock.settings import Settings, Writer
+from penstock.settings import Settings, Sns, Writer
 from penstock.telemetry import Metrics
 from query_api import create_app as create_query
 from schemas.control import Project, control_key, encode_subject
@@ -79,7 +80,13 @@ class InProcess:
         self._runner.run(self._log.start())
         self._logs.append(self._log)
         ingest = create_ingest(
-            Settings(), log=self._log, authenticate=self._ring, clock=SystemClock(), metrics=Metrics(), checks={}
+            Settings(),
+            log=self._log,
+            authenticate=self._ring,
+            clock=SystemClock(),
+            metrics=Metrics(),
+            checks={},
+            sns=make_source(Sns(), httpx.AsyncClient()),
         )
         self._writing = _client(ingest)
         self._show()

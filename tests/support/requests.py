@@ -13,12 +13,13 @@ from typing import Any
 import httpx
 
 from ingest.app import create_app
+from ingest.sns.source import sns_source
 from penstock.auth import KeyRing, NewKey, new_key
 from penstock.eventlog import EventLog
 from penstock.eventlog.sqlite import SqliteLog
 from penstock.http import Check
 from penstock.projects import NewProject, create_project
-from penstock.settings import Ingest, Limits, Query, Settings
+from penstock.settings import Ingest, Limits, Query, Settings, Sns
 from penstock.telemetry import Metrics
 from schemas.control import KeyKind, Subject, control_key, encode_subject
 from schemas.event import Event
@@ -130,23 +131,26 @@ async def serving(
     limits: Limits | None = None,
     log: EventLog | None = None,
     checks: Mapping[str, Check] | None = None,
+    sns: Sns | None = None,
 ) -> AsyncIterator[Api]:
     """The application over a log in `directory`, or over the (open) `log`."""
-    settings = Settings(ingest=ingest or Ingest(), query=query or Query(), limits=limits or Limits())
+    settings = Settings(ingest=ingest or Ingest(), query=query or Query(), limits=limits or Limits(), sns=sns or Sns())
     own = SqliteLog(directory, max_pending_bytes=settings.ingest.max_pending_bytes)
     await own.start()
     log = log or own
     clock, ring = FrozenClock(), KeyRing()
     ring.is_complete = True
     checks = {"log": log.check} if checks is None else checks
-    app = create_app(settings, log=log, authenticate=ring, clock=clock, metrics=Metrics(), checks=checks)
-    transport = httpx.ASGITransport(app)
     try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://penstock") as client:
-            project = create_project(own, "test", clock.now_ms())
-            api = Api(client, log, directory, project, clock, ring)
-            api.know(project.project, project.public.record, project.secret.record)
-            yield api
+        async with sns_source(settings.sns) as source:
+            app = create_app(
+                settings, log=log, authenticate=ring, clock=clock, metrics=Metrics(), checks=checks, sns=source
+            )
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://penstock") as client:
+                project = create_project(own, "test", clock.now_ms())
+                api = Api(client, log, directory, project, clock, ring)
+                api.know(project.project, project.public.record, project.secret.record)
+                yield api
     finally:
         await own.stop()
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import structlog
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ingest.accept import ItemBody, TrackBody
 from ingest.mail import MailBody
+from ingest.sns.message import SnsMessage
 from penstock.errors import LogUnavailable
 from penstock.http import Check, describe, install, operation_routes
 from penstock.telemetry import Metrics
@@ -145,7 +147,7 @@ def references(node: Any) -> set[str]:
 
 async def test_the_document_names_all_routes_and_its_references_lead_somewhere(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
-    writing = {"/v1/track", "/v1/track/batch", "/v1/hooks/email"}
+    writing = {"/v1/track", "/v1/track/batch", "/v1/hooks/email", "/webhooks/sns"}
     assert document["paths"].keys() == {*writing, "/healthz", "/readyz", "/metrics"}
     for reference in references(document):
         target: Any = document
@@ -171,6 +173,14 @@ async def test_the_write_routes_are_described_with_bodies_headers_answers_and_th
         for status, answer in operation["responses"].items():
             named = references(answer["content"])
             assert (named == {"#/components/schemas/ErrorResponse"}) is (status != "200")
+
+
+async def test_the_sns_route_is_described_with_its_members_and_without_a_key(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/webhooks/sns"]["post"]
+    assert operation["security"] == []
+    assert operation["responses"].keys() == {"200", "400", "403", "413", "422", "429", "500", "503"}
+    described = operation["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    assert list(described) == [field.encode_name for field in msgspec.structs.fields(SnsMessage)]
 
 
 async def test_the_described_error_has_the_members_of_the_one_shape(document: dict[str, Any]) -> None:
