@@ -14,6 +14,7 @@ import msgspec
 from consumers.decode import DecodedRecord
 from penstock.clickhouse import Tables
 from schemas.event import EventMark, decode_mark
+from schemas.ids import is_uuid
 
 Place = tuple[int, int]
 """Where an event stands in its partition: the record's offset and the index in it."""
@@ -52,8 +53,14 @@ def second_copies(
         first: the batch's first offset. Of the tables only what stands before it counts: a batch that is inserted again
             must not find itself.
     """
-    marks = [mark for decoded in records.values() for mark in decoded.derived.values()]
-    replayed = [mark for decoded in records.values() if decoded.replayed for mark in decoded.derived.values()]
+    marks = [mark for decoded in records.values() for mark in decoded.derived.values() if is_uuid(mark.id)]
+    replayed = [
+        mark
+        for decoded in records.values()
+        if decoded.replayed
+        for mark in decoded.derived.values()
+        if is_uuid(mark.id)  # of others there is no first copy: the tables refuse them
+    ]
     seen = first_copies(tables, marks, partition, first) | originals(tables, replayed, partition, first)
     wanted = {mark.id for mark in replayed}
     found = set()

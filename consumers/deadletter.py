@@ -4,7 +4,6 @@ The dead-letter topic has them; the tables have a row of each, so that the query
 letter that was sent through once more gets a second record with its key, which says when and to which place.
 """
 
-import re
 from base64 import b64encode
 from collections import deque
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import msgspec
 
 from penstock.errors import StartError
 from penstock.eventlog import EventLog
+from schemas.ids import is_uuid
 from schemas.times import parse_iso, to_ms, to_wire
 from schemas.topics import Topic
 
@@ -22,8 +22,6 @@ _ALWAYS_ALLOWED = 20
 """So many bad events in a window stop nobody, however few good ones there are."""
 
 _END_OF_TIME_MS = 2**32 * 1000
-
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def _known(line: bytes) -> dict[str, str]:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return {}
     known = {column: event.get(column) for column in ("project_id", "id", "contact_id")}
-    found = {column: text for column, text in known.items() if isinstance(text, str) and _UUID.fullmatch(text)}
+    found = {column: text for column, text in known.items() if isinstance(text, str) and is_uuid(text)}
     name, received = event.get("name"), event.get("received_at") or event.get("occurred_at")
     if isinstance(name, str):
         found["name"] = name

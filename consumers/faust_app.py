@@ -327,8 +327,10 @@ class WriterApp:
         if self._rebalancing_since is not None:  # faust sets the stream to what is committed when it is over
             return
         assigned = {partition.partition for partition in app.consumer.assignment() if partition.topic == self._topic}
-        self._pipeline.release(self._pipeline.partitions if self._given_anew else self._pipeline.partitions - assigned)
+        lost = self._pipeline.partitions if self._given_anew else self._pipeline.partitions - assigned
         self._given_anew = False
+        if lost:  # in the writer's thread, where a batch of the member before may still be under way
+            await self._thread.call(self._pipeline.release, lost)
         if new := assigned - self._pipeline.partitions:
             starts = await self._thread.call(self._pipeline.claim, new)
             for partition, offset in starts.items():

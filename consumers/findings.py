@@ -49,6 +49,7 @@ class PartitionFound(msgspec.Struct, frozen=True, rename="camel"):
 
     Attributes:
         through: the last offset that was compared, -1 for none.
+        waiting_records: those that the log has behind it; they were not compared, as they are not stored yet.
         in_log: events up to there; a record that cannot be read counts as one.
         dead_letters, repeated, deleted: those of them that should not be in the tables, and why.
         stored: rows.
@@ -56,6 +57,7 @@ class PartitionFound(msgspec.Struct, frozen=True, rename="camel"):
 
     partition: int
     through: int
+    waiting_records: int
     in_log: int
     dead_letters: int
     repeated: int
@@ -96,6 +98,7 @@ class Verification(msgspec.Struct, frozen=True, rename="camel"):
 
     Attributes:
         ok: whether nothing is wrong.
+        waiting_records: see `PartitionFound`, of all partitions.
         generation: of the tables that were compared.
     """
 
@@ -104,6 +107,7 @@ class Verification(msgspec.Struct, frozen=True, rename="camel"):
     partitions: list[PartitionFound]
     projections: list[ProjectionFound]
     derived_ids: ProjectionFound
+    waiting_records: int
     missing: int
     double: int
     orphaned: int

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from penstock.clickhouse import Tables
 from penstock.eventlog import EventLog
 from penstock.eventlog.reading import Reading
+from schemas.tables import DEAD_LETTERS
 from schemas.topics import Topic
 
 
@@ -90,17 +92,25 @@ class DeadPlaces:
         return self.events.get((partition, offset), ())
 
 
-def read_dead_places(log: EventLog) -> DeadPlaces:
-    """Where the dead letters stand; their bytes are not kept.
+_KNOWN = f"SELECT DISTINCT log_partition, log_offset, log_index FROM {DEAD_LETTERS}"  # noqa: S608 - a constant
+
+
+def read_dead_places(log: EventLog, tables: Tables) -> DeadPlaces:
+    """Where the dead letters of these tables stand; their bytes are not kept.
+
+    The log has letters of other tables, too: what one version set aside, a later one may have been able to read when it
+    made the tables anew. And what only the tables call dead is nowhere.
 
     Raises:
-        LogUnavailable: the log does not answer.
+        LogUnavailable, TablesUnavailable: the log, or the tables, do not answer.
     """
+    known = {(int(str(part)), int(str(offset)), int(str(index))) for part, offset, index in tables.select(_KNOWN)}
     places = DeadPlaces()
     decode = msgspec.json.Decoder(_LetterPlace).decode
     with closing(Reading(log, Topic.DEAD_LETTER)) as reading:
         for record in reading.records({}, reading.ends()):
             place = decode(record.value or b"{}")
-            if place.topic == Topic.EVENTS:
+            index = -1 if place.index is None else place.index
+            if place.topic == Topic.EVENTS and (place.partition, place.offset, index) in known:
                 places.add(place.partition, place.offset, place.index)
     return places

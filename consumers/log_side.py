@@ -11,6 +11,7 @@ from consumers.first_copies import FirstCopies
 from consumers.letters import read_dead_places
 from consumers.pace import Pace
 from consumers.sums import OffsetRange, RangeSums, width_for
+from penstock.clickhouse import Tables
 from penstock.errors import StartError
 from penstock.eventlog import EventLog
 from penstock.eventlog.reading import Reading
@@ -57,10 +58,13 @@ class LogSide:
     """The log, open. Not thread-safe; a context manager.
 
     Args:
+        tables: that tell which dead letters are theirs.
         through: the last offset of each partition that is compared; dead letters up to there were published before.
     """
 
-    def __init__(self, log: EventLog, through: Mapping[int, int], report: Callable[[str], None]) -> None:
+    def __init__(
+        self, log: EventLog, tables: Tables, through: Mapping[int, int], report: Callable[[str], None]
+    ) -> None:
         self._through = through
         self._report = report
         self._resources = ExitStack()
@@ -70,7 +74,7 @@ class LogSide:
         self._resources.callback(copies.close)
         self.deleted = NamesDeleted(through)
         self._followed = dict.fromkeys(through, 0)
-        self._expectation = Expectation(read_dead_places(log), self.deleted, copies.is_first)
+        self._expectation = Expectation(read_dead_places(log, tables), self.deleted, copies.is_first)
 
     def __enter__(self) -> Self:
         return self

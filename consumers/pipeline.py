@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -155,13 +156,25 @@ class Pipeline:
 
     def _store(self, ready: Sequence[Prepared], ends: LogEnds) -> Sequence[Written]:
         self._persistently("announce", lambda: self._sink.announce(ready, self._clock.now_ms()))
-        written = self._inserts.map(self._insert, ready)
-        for done in written:  # all of them before the first letter: where the writer stops, nothing is set aside
-            example = done.dead[0] if done.dead else None
-            self._dead_letter_limit.count(good=done.stored + done.repeated, bad=len(done.dead), example=example)
-        self._set_aside([letter for done in written for letter in done.dead])
+        first = self._inserts.map(self._insert, ready)
+        whole = [done for done in first if isinstance(done, Written)]
+        rest = self._store_without_dead(whole, [batch for batch in first if isinstance(batch, Prepared)])
+        written = [*whole, *rest]
         self._persistently("conclude", lambda: self._sink.conclude(written, ends, self._clock.now_ms()))
         return written
+
+    def _store_without_dead(self, written: Sequence[Written], batches: Sequence[Prepared]) -> Sequence[Written]:
+        """Sets aside what is dead in `batches`, then inserts the rest of them.
+
+        All of them are counted before the first letter: where the writer stops, nothing is set aside.
+        """
+        for done in written:
+            self._dead_letter_limit.count(good=done.stored + done.repeated, bad=0)
+        for batch in batches:
+            self._dead_letter_limit.count(good=batch.good, bad=len(batch.dead), example=batch.dead[0])
+        self._set_aside([letter for batch in batches for letter in batch.dead])
+        rest = self._inserts.map(self._insert, [replace(batch, is_set_aside=True) for batch in batches])
+        return [done for done in rest if isinstance(done, Written)]
 
     @contextmanager
     def _releasing_lost(self) -> Iterator[None]:
@@ -171,7 +184,7 @@ class Pipeline:
             self.release(self.partitions - self._sink.progress().keys())
             raise
 
-    def _insert(self, ready: Prepared) -> Written:
+    def _insert(self, ready: Prepared) -> Written | Prepared:
         with self._metrics.insert_seconds.time():
             return self._persistently("insert", lambda: self._sink.insert(ready))
 
@@ -193,11 +206,12 @@ class Pipeline:
         """
         self._expect_log_as_long_as_tables(ends)
         now_ms = self._clock.now_ms()
-        try:
-            with self._releasing_lost():
+        with self._releasing_lost():
+            try:
                 self._sink.heartbeat(ends, now_ms)
-        except Unavailable as error:
-            _log.warning("heartbeat not stored", reason=error.message)
+            except Unavailable as error:
+                self._sink.expect_live()
+                _log.warning("heartbeat not stored", reason=error.message)
         self._measure_lag(ends, now_ms)
 
     def _expect_log_as_long_as_tables(self, ends: LogEnds) -> None:

@@ -25,7 +25,7 @@ from penstock.errors import StartError, WriterFenced
 from penstock.eventlog import EventLog, LogTail, StoredRecord
 from penstock.settings import Writer
 from penstock.telemetry import Metrics
-from schemas.record import sizes
+from schemas.record import is_deletion, sizes
 from schemas.topics import Topic
 
 _HOLD_SECONDS = 30.0
@@ -215,7 +215,7 @@ class _Replay:
         tail = self._log.tail(Topic.EVENTS, self._next())
         try:
             while self._left(ends := tail.ends()) > _NEARLY_RECORDS:
-                self._write(self._poll(tail), ends)
+                self._write(self._poll(tail), ends, is_end=True)
         finally:
             tail.close()
 
@@ -236,7 +236,7 @@ class _Replay:
         try:
             while any(self.stored_through()[partition] < place[partition] for partition in behind):
                 wanted = [record for record in self._poll(tail) if record.offset <= place[record.partition]]
-                self._write(wanted, {partition: place[partition] + 1 for partition in behind})
+                self._write(wanted, {partition: place[partition] + 1 for partition in behind}, is_end=False)
         finally:
             tail.close()
 
@@ -250,12 +250,13 @@ class _Replay:
     def _poll(self, tail: LogTail) -> list[StoredRecord]:
         return tail.poll(timeout_seconds=_POLL_SECONDS, max_bytes=16 << 20)
 
-    def _write(self, records: list[StoredRecord], ends: Mapping[int, int]) -> None:
-        gaps = self._pipeline.write(records, LogEnds(ends, self._clock.now_ms()))
+    def _write(self, records: list[StoredRecord], ends: Mapping[int, int], *, is_end: bool) -> None:
+        """Writes records of those up to `ends`, which may be where the log ends, or where we want to stop."""
+        gaps = self._pipeline.write(records, LogEnds(ends if is_end else {}, self._clock.now_ms()))
         if gaps:
             raise StartError(f"The log has lost records, so nothing can be rebuilt from it: {gaps[0]}.")
         self.records += len(records)
-        self.events += sum(sizes(record.value)[0] for record in records)
+        self.events += sum(sizes(record.value)[0] for record in records if not is_deletion(record.value))
         if time.monotonic() - self._reported > _REPORT_SECONDS:
             self._reported = time.monotonic()
             self.report(self._progress(ends))

@@ -14,7 +14,7 @@ A deletion is announced and concluded in the same way; in between, rows go inste
 import secrets
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -61,14 +61,23 @@ class Prepared:
 
     Attributes:
         records: by offset; those that could not be decoded are missing.
-        dead: what could not be.
+        dead: what must be set aside of it.
         deletion: what the batch is instead of events.
+        refused: those of the events that the tables cannot read, as far as they were asked; they are dead, too.
+        is_set_aside: whether that was done with all that is dead.
     """
 
     batch: Batch
     records: Mapping[int, DecodedRecord]
     dead: list[DeadLetter]
     deletion: Deletion | None = None
+    refused: Mapping[Place, DeadLetter] = field(default_factory=dict)
+    is_set_aside: bool = False
+
+    @property
+    def good(self) -> int:
+        """How many events are not dead."""
+        return sum([decoded.rows for decoded in self.records.values()]) - len(self.refused)
 
     def token(self, generation: int) -> str:
         """The identity of the insert."""
@@ -213,8 +222,14 @@ class Sink:
             self.release(lost)
             raise WriterFenced(f"Another writer has taken the partitions {lost}")
 
-    def insert(self, ready: Prepared) -> Written:
+    def insert(self, ready: Prepared) -> Written | Prepared:
         """Inserts an announced batch, or carries out its deletion; the same call again changes nothing.
+
+        Nothing of a batch is inserted before what is dead in it is set aside: once its token is used, the tables take
+        no more of it, also not what another version could read.
+
+        Returns:
+            The batch itself, with all that is dead in it, where that must be set aside first.
 
         Raises:
             TablesUnavailable: not known whether it was inserted; insert again.
@@ -224,33 +239,32 @@ class Sink:
             with self._deleting:
                 deleted = delete_before(self._tables, ready.deletion, ready.batch.partition, ready.batch.first)
             return Written(ready.batch, 0, 0, [], [], deleted)
+        if ready.dead and not ready.is_set_aside:
+            return self._with_refused(ready)
         return self._insert_events(ready)
 
-    def _insert_events(self, ready: Prepared) -> Written:
-        refused: dict[Place, DeadLetter] = {}
-        while True:
-            repeated = second_copies(self._tables, ready.records, ready.batch.partition, ready.batch.first, refused)
-            dropped = repeated | refused.keys()
-            try:
-                self._insert_lines(EVENTS, _lines(ready, dropped), ready)
-            except TablesRefused as refusal:
-                found = self._refused_events(ready.batch.partition, _places(ready, dropped))
-                if not found:
-                    raise refusal from None
-                refused |= found
-            else:
-                self._insert_lines(DERIVED_IDS, _id_lines(ready, dropped, lambda record: record.derived), ready)
-                self._insert_lines(LATE_IDS, _id_lines(ready, dropped, lambda record: record.late), ready)
-                return self._written(ready, len(repeated), [*ready.dead, *refused.values()], len(refused))
+    def _with_refused(self, ready: Prepared) -> Prepared:
+        refused = self._refused_events(ready.batch.partition, _places(ready, ()))
+        return replace(ready, dead=[*ready.dead, *refused.values()], refused=refused)
+
+    def _insert_events(self, ready: Prepared) -> Written | Prepared:
+        repeated = second_copies(self._tables, ready.records, ready.batch.partition, ready.batch.first, ready.refused)
+        dropped = repeated | ready.refused.keys()
+        try:
+            self._insert_lines(EVENTS, _lines(ready, dropped), ready)
+        except TablesRefused:
+            found = self._with_refused(ready) if not ready.dead else ready
+            if not found.refused or found is ready:
+                raise
+            return found
+        self._insert_lines(DERIVED_IDS, _id_lines(ready, dropped, lambda record: record.derived), ready)
+        self._insert_lines(LATE_IDS, _id_lines(ready, dropped, lambda record: record.late), ready)
+        accepted_ms = [decoded.accepted_ms for decoded in ready.records.values()]
+        return Written(ready.batch, ready.good - len(repeated), len(repeated), ready.dead, accepted_ms)
 
     def _insert_lines(self, table: str, lines: list[bytes], ready: Prepared) -> None:
         if lines:
             self._tables.insert(table, b"\n".join(lines), token=ready.token(self._claimed.number))
-
-    def _written(self, ready: Prepared, repeated: int, dead: list[DeadLetter], refused: int) -> Written:
-        rows = sum([decoded.rows for decoded in ready.records.values()]) - repeated - refused
-        accepted_ms = [decoded.accepted_ms for decoded in ready.records.values()]
-        return Written(ready.batch, rows, repeated, dead, accepted_ms)
 
     def _refused_events(self, partition: int, events: list[tuple[Place, bytes]]) -> dict[Place, DeadLetter]:
         """Those that the tables cannot read, found by halving: most of a batch is good."""

@@ -42,22 +42,24 @@ def verify(
     tables, findings = generation.tables, Findings()
     progress = read_progress(tables)
     through = {part: progress[part].stored_through if part in progress else NONE for part in range(log.partitions)}
-    with LogSide(log, through, report) as side:
+    with LogSide(log, tables, through, report) as side:
         side.expect_whole()
         side.follow_deletions()
         rows = RowComparison(tables, side, side.fold(), through, findings, report)
         for table in PLACED_TABLES:
             rows.compare(table)
         CountComparison(Counters(tables, report, sleep), side, through, findings).compare(rows.corrections)
-    partitions = [_partition(number, rows) for number in findings.partitions(EVENTS)]
+        ends = side.ends()
+    partitions = [_partition(number, rows, ends[number]) for number in findings.partitions(EVENTS)]
     return _result(generation.number, findings, partitions, time.monotonic() - started)
 
 
-def _partition(number: int, rows: RowComparison) -> PartitionFound:
+def _partition(number: int, rows: RowComparison, end: int) -> PartitionFound:
     tally, log = rows.findings.tally(EVENTS, number), rows.folded.totals.get(number, LogTotals())
     return PartitionFound(
         partition=number,
         through=rows.through.get(number, NONE),
+        waiting_records=end - 1 - rows.through.get(number, NONE),
         in_log=log.in_log,
         dead_letters=log.dead,
         repeated=log.repeated,
@@ -80,6 +82,7 @@ def _result(generation: int, findings: Findings, partitions: list[PartitionFound
         partitions=partitions,
         projections=projections,
         derived_ids=derived_ids,
+        waiting_records=sum(part.waiting_records for part in partitions),
         examples=findings.examples,
         seconds=round(seconds, 3),
         **faults,

@@ -44,6 +44,13 @@ def new_key(kind: KeyKind, project_id: str, created_at: str) -> NewKey:
     return NewKey(text, ApiKey(digest, text[:_SHOWN_CHARACTERS], kind, project_id, created_at))
 
 
+def begins_with(key: ApiKey, text: str) -> bool:
+    """Whether the key begins with `text`; of one that goes beyond what is kept only the whole key can be told."""
+    if len(text) > len(key.prefix):
+        return hmac.compare_digest(sha256(text.encode()).hexdigest(), key.hash)
+    return key.prefix.startswith(text)
+
+
 def bearer_token(header: bytes | None) -> bytes:
     """The key in an Authorization header.
 

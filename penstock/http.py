@@ -229,7 +229,7 @@ class Shell:
         try:
             if scope["method"] != "POST":
                 refused = MethodNotAllowed("The route takes POST only")
-                refused.headers = {"Allow": "POST, OPTIONS"}
+                refused.headers = {"Allow": "POST, OPTIONS" if scope["path"].startswith(_OPEN_PREFIX) else "POST"}
                 raise refused
             return await route(scope, receive)
         except asyncio.CancelledError:

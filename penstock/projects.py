@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import msgspec
 import structlog
 
-from penstock.auth import KeyRing, NewKey, new_key
+from penstock.auth import KeyRing, NewKey, begins_with, new_key
 from penstock.errors import LogUnavailable, StartError
 from penstock.eventlog import EventLog, LogTail
 from schemas.control import ApiKey, KeyKind, Project, SnsTopic, Subject, control_key, encode_subject
@@ -20,6 +20,8 @@ from schemas.topics import Topic
 
 _TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]{1,32}:[0-9]{12}:[A-Za-z0-9_.-]{1,256}")
 _POLL_BYTES = 1 << 20
+_POLL_SECONDS = 1.0
+_MOST_IDLE_POLLS = 10
 _RETRY_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -35,15 +37,14 @@ class NewProject:
 
 
 def _apply(ring: KeyRing, tail: LogTail, timeout_seconds: float) -> int:
-    """Applies what the tail has; returns the offset after the last, 0 for nothing."""
-    following = 0
-    for record in tail.poll(timeout_seconds=timeout_seconds, max_bytes=_POLL_BYTES):
-        following = record.offset + 1
+    """Applies what the tail has; returns how many records that were."""
+    records = tail.poll(timeout_seconds=timeout_seconds, max_bytes=_POLL_BYTES)
+    for record in records:
         try:
             ring.apply(record.key or "", record.value)
         except (msgspec.DecodeError, ValueError) as error:
             _log.error("control record ignored", offset=record.offset, key=record.key, reason=str(error))
-    return following
+    return len(records)
 
 
 def read_all(log: EventLog) -> KeyRing:
@@ -62,10 +63,11 @@ def read_all(log: EventLog) -> KeyRing:
 
 
 def _catch_up(ring: KeyRing, tail: LogTail) -> None:
-    end, reached, idle_polls = tail.ends()[0], 0, 0
-    while reached < end and idle_polls < 3:  # after compaction the last offsets may be missing
-        following = _apply(ring, tail, 1.0)
-        reached, idle_polls = max(reached, following), 0 if following else idle_polls + 1
+    end, idle_polls = tail.ends()[0], 0
+    while tail.position(0) < end:
+        idle_polls = 0 if _apply(ring, tail, _POLL_SECONDS) else idle_polls + 1
+        if idle_polls >= _MOST_IDLE_POLLS:
+            raise LogUnavailable("The control topic cannot be read to its end")
     ring.is_complete = True
 
 
@@ -142,15 +144,20 @@ def create_key(log: EventLog, project_id: str, kind: KeyKind, now_ms: int) -> Ne
 
 
 def revoke_key(log: EventLog, prefix: str, now_ms: int) -> ApiKey:
-    """Revokes the one key that begins with `prefix`, of which 11 characters are kept.
+    """Revokes the one key that begins with `prefix`: some of the 11 characters that are kept, or the whole key.
 
     Raises:
         StartError: no key begins so, or several do.
     """
+    if len(prefix) <= len("sk_"):
+        raise StartError(f"{prefix!r} is too short to tell keys apart; 'penstock key list' shows all.")
     keys = read_all(log).keys()
-    found = [key for key in keys if len(prefix) > len("sk_") and prefix[: len(key.prefix)] == key.prefix[: len(prefix)]]
+    found = [key for key in keys if begins_with(key, prefix)]
     if len(found) != 1:
-        raise StartError(f"{len(found) or 'No'} keys begin with {prefix!r}; 'penstock key list' shows all.")
+        raise StartError(
+            f"{len(found) or 'No'} keys begin with {prefix!r}; 'penstock key list' shows all. "
+            "Give the characters that it shows, or the whole key."
+        )
     revoked = found[0] if found[0].revoked_at else msgspec.structs.replace(found[0], revoked_at=to_wire(now_ms))
     _publish(log, revoked)
     return revoked
@@ -227,7 +234,9 @@ class ControlFollower:
                 self._follow()
             except LogUnavailable as error:
                 _log.warning("control topic not readable", reason=error.message)
-                self._stopping.wait(_RETRY_SECONDS)
+            except Exception:  # noqa: BLE001 - a thread that ended would leave revoked keys good
+                _log.exception("control topic not followed")
+            self._stopping.wait(_RETRY_SECONDS)
 
     def _follow(self) -> None:
         """From the beginning: to apply a record twice changes nothing."""

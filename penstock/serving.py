@@ -71,9 +71,9 @@ class _Server(uvicorn.Server):
             self._on_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """See uvicorn."""
-        self._on_signal()
+        """See uvicorn, which takes a Ctrl-C for the second one where it is told to stop already."""
         super().handle_exit(sig, frame)
+        self._on_signal()
 
 
 class Process:

@@ -49,6 +49,8 @@ class Workers:
             if child.poll() is not None and not self._stopping:
                 _log.warning("worker ended", worker=index, exit_code=child.returncode)
                 time.sleep(_RESTART_SECONDS)
+                if self._stopping:
+                    return
                 self._children[index] = self._start(self._commands[index])
 
     def _wait(self) -> int:

@@ -6,8 +6,16 @@ twice per event.
 """
 
 import os
+import re
 from hashlib import sha1
 from uuid import UUID
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def is_uuid(text: str) -> bool:
+    """Whether it is a UUID as it is written everywhere; columns of such take nothing else."""
+    return bool(_UUID.fullmatch(text))
 
 
 def _text(digits: str) -> str:

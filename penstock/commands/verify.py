@@ -36,8 +36,10 @@ def _show(found: Mapping[str, Any]) -> None:
         place = "/".join(str(example[part]) for part in ("partition", "offset", "index") if example[part] is not None)
         typer.echo(f"{example['what']}: {place} {example['id']}")
     seconds = f"({found['seconds']:.1f} s)"
+    if waiting := found["waitingRecords"]:
+        typer.echo(f"{waiting:,} records of the log are not in the tables yet, and were not compared.")
     if found["ok"]:
-        typer.echo(f"Log, tables and counters agree. {seconds}")
+        typer.echo(f"Log, tables and counters agree{' up to there' if waiting else ''}. {seconds}")
     else:
         counts = ", ".join(f"{found[fault]:,} {fault}" for fault in _FAULTS)
         typer.echo(f"They do not agree: {counts}. The tables can be made anew from the log. {seconds}")
@@ -48,6 +50,7 @@ def _log_rows(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {
             "partition": part["partition"],
             "through": part["through"],
+            "waiting": part["waitingRecords"],
             "in log": part["inLog"],
             "dead": part["deadLetters"],
             "repeated": part["repeated"],

@@ -76,6 +76,10 @@ class LogTail(Protocol):
         """
         ...
 
+    def position(self, partition: int) -> int:
+        """The offset from which the next poll of `partition` reads on; what compaction took is passed over."""
+        ...
+
     def close(self) -> None:
         """Gives the connection back. Twice is fine."""
         ...

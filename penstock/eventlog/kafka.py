@@ -420,7 +420,7 @@ class KafkaTail:
         return [self._record(record) for records in polled.values() for record in records]
 
     def _record(self, record: Any) -> StoredRecord:
-        key = None if record.key is None else record.key.decode()
+        key = None if record.key is None else record.key.decode(errors="replace")
         return StoredRecord(self._topic, record.partition, record.offset, key, record.value, record.timestamp)
 
     def seek(self, partition: int, offset: int) -> None:
@@ -434,6 +434,12 @@ class KafkaTail:
         with _translated("tell where a topic ends"):
             ends = self._consumer.end_offsets(list(self._partitions))
         return {number: ends[partition] for partition, number in self._partitions.items()}
+
+    def position(self, partition: int) -> int:
+        """See `LogTail`."""
+        place = next(known for known, number in self._partitions.items() if number == partition)
+        with _translated("be read"):
+            return int(self._consumer.position(place))
 
     def close(self) -> None:
         """See `LogTail`."""

@@ -601,6 +601,34 @@ def test_too_many_dead_letters_stop_the_writer_before_any_of_the_round_is_set_as
     world.check()
 
 
+@pytest.mark.parametrize("bad", ["unreadable", "refused"])
+def test_what_stopped_the_writer_is_stored_where_another_version_can_read_it(world: World, bad: str) -> None:
+    """Nothing of a batch is inserted before its dead letters are set aside: else its token would swallow the rest."""
+    mended = [event() for _ in range(30)]
+    if bad == "unreadable":
+        world.records[0] += [stored(b"nonsense", offset) for offset in range(30)]
+    else:
+        world.records[0] += [record(n, [event(occurred_at="yesterday")], 0) for n in range(30)]
+    world.add(0, [event() for _ in range(5)])
+    with pytest.raises(StartError, match="cannot be processed"):
+        world.write(world.pipeline(max_share=0.5))
+    world.records[0][:30] = [record(offset, [one], 0) for offset, one in enumerate(mended)]
+    world.expected += 30
+    world.write(world.pipeline(max_share=0.5))
+    assert world.letters() == []
+    world.check()
+
+
+@pytest.mark.parametrize("id_", ["x", "", "6F0C2F52"])
+def test_an_event_whose_derived_id_is_none_is_a_dead_letter_alone(world: World, id_: str) -> None:
+    bad = msgspec.structs.replace(event(derived=True), id=id_)
+    world.records[1].append(record(0, [event(), bad, event()], 1))
+    world.expected += 2
+    world.write(world.pipeline())
+    assert [(one["offset"], one["index"]) for one in world.letters()] == [(0, 1)]
+    world.check()
+
+
 def dead_letters(world: World) -> list[list[object]]:
     """Place and reason of the letters that the tables know."""
     sql = "SELECT log_partition, log_offset, log_index, reason FROM dead_letters FINAL ORDER BY 1, toInt64(2), 3"

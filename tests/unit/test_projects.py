@@ -140,6 +140,14 @@ def test_a_key_is_revoked_by_its_first_characters_or_by_itself(log: SqliteLog, c
     assert (may_write(ring, made.public), may_write(ring, made.secret)) == (False, True)
 
 
+@pytest.mark.parametrize("end", ["x", "WRONGWRONG"])
+def test_a_text_that_goes_beyond_what_is_kept_must_be_the_whole_key(log: SqliteLog, end: str) -> None:
+    made = create_project(log, "shop", NOW_MS)
+    with pytest.raises(StartError, match=r"No keys begin with .* or the whole key"):
+        revoke_key(log, made.public.record.prefix + end, NOW_MS)
+    assert not revoked_in(log)
+
+
 def test_to_revoke_a_key_twice_keeps_the_first_time(log: SqliteLog) -> None:
     made = create_project(log, "shop", NOW_MS)
     first = revoke_key(log, made.public.record.prefix, NOW_MS)
@@ -171,7 +179,7 @@ def test_an_ambiguous_prefix_revokes_nothing(log: SqliteLog) -> None:
 @pytest.mark.parametrize("prefix", ["", "p", "pk_", "sk_", "pk_nope", "nope"])
 def test_a_prefix_that_says_nothing_revokes_nothing(log: SqliteLog, prefix: str) -> None:
     create_project(log, "shop", NOW_MS)
-    with pytest.raises(StartError, match="No keys begin with"):
+    with pytest.raises(StartError, match=r"No keys begin with|is too short to tell keys apart"):
         revoke_key(log, prefix, NOW_MS)
     assert not revoked_in(log)
 

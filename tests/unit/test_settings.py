@@ -117,7 +117,7 @@ def test_a_variable_that_is_no_setting_is_named(monkeypatch: pytest.MonkeyPatch,
     assert [line for line in complaints() if line.startswith(f"{PREFIX}{name}: no such setting")]
 
 
-@pytest.mark.parametrize("name", ["KAFKA", "KAFKA__LINGER", "KAFKA__PARTITIONS__X", "SNS__CA_FILE", "NONSENSE"])
+@pytest.mark.parametrize("name", ["KAFKA", "KAFKA__LINGER", "KAFKA__PARTITIONS__X", "WORKFLOWS__X", "NONSENSE"])
 def test_a_variable_that_is_no_setting_is_none_of_our_business_where_known_ones_are_not_required(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -132,7 +132,7 @@ def test_a_variable_that_is_no_setting_is_none_of_our_business_where_known_ones_
         ("KAFKA_PARTITIONS", "KAFKA__PARTITIONS"),
         ("DATADIR", "DATA_DIR"),
         ("NONSENSE", ""),
-        ("SNS__CA_FILE", ""),
+        ("WORKFLOWS__X", ""),
         ("WEBHOOKS__ALLOWED_ADDRESSES", ""),
         ("IMAGE", ""),
     ],
