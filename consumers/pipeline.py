@@ -214,6 +214,16 @@ class Pipeline:
                 _log.warning("heartbeat not stored", reason=error.message)
         self._measure_lag(ends, now_ms)
 
+    def expect_own(self) -> None:
+        """Makes sure that nobody has claimed one of the partitions.
+
+        Raises:
+            WriterFenced: somebody has; these are released.
+            TablesUnavailable: that cannot be told now.
+        """
+        with self._releasing_lost():
+            self._sink.expect_own()
+
     def _expect_log_as_long_as_tables(self, ends: LogEnds) -> None:
         """Several looks, as a new leader of a Kafka partition may for a moment not know its end.
 

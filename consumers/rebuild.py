@@ -8,9 +8,12 @@ the time; what they show stands still for as long as the hold lasts, which is se
 A rebuild that is interrupted changes nothing that is live: the hold runs out, and the next one goes on with its tables.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from types import TracebackType
+from typing import Self
 
 import msgspec
 import structlog
@@ -21,7 +24,7 @@ from consumers.sink import LogEnds
 from penstock.clickhouse.building import PROJECTIONS, Built, complete, drop, prepare
 from penstock.clickhouse.generations import Generation, Generations
 from penstock.clock import Clock
-from penstock.errors import StartError, WriterFenced
+from penstock.errors import PenstockError, StartError, WriterFenced
 from penstock.eventlog import EventLog, LogTail, StoredRecord
 from penstock.settings import Writer
 from penstock.telemetry import Metrics
@@ -99,7 +102,7 @@ class Rebuild:
                 replay.nearly_all()
                 held_seconds, differences = self._swap(live, built, replay)
         except WriterFenced as error:
-            raise StartError("Another rebuild has taken over.") from error
+            raise StartError(f"{error}: nothing was put in place; start it again.") from error
         self._drop_old(live.number)
         seconds = time.monotonic() - started
         return Rebuilt(
@@ -124,22 +127,17 @@ class Rebuild:
 
     def _swap(self, live: Generation, built: Built, replay: "_Replay") -> tuple[float, list[Difference]]:
         started = time.monotonic()
-        hold = _Hold(self._generations)
-        now_live = live.number
-        try:
-            self._report("holding the writers off")
-            replay.report = hold.keeping(self._report)
-            with closing(self._pipeline(live)) as pipeline:
-                taken = _Replay(pipeline, self._log, self._clock, replay.report)
-                taken.finish_pending()
-                self._meet(taken, replay)
+        self._report("holding the writers off")
+        with _Hold(self._generations, live.number) as hold, closing(self._pipeline(live)) as pipeline:
+            taken = _Replay(pipeline, self._log, self._clock, self._report)
+            taken.finish_pending()
+            self._meet(taken, replay)
             self._report("comparing")
             differences = self._differences(live, built)
             hold.keep()
+            taken.expect_own()  # a hold that ran out let the writers go on, and these tables are behind then
             complete(self._generations, built)
-            now_live = built.generation.number
-        finally:
-            self._generations.release(now_live)
+            hold.live = built.generation.number
         return time.monotonic() - started, differences
 
     def _meet(self, taken: "_Replay", replay: "_Replay") -> None:
@@ -170,27 +168,54 @@ class Rebuild:
 
 
 class _Hold:
-    """The hold on the writers, kept up for as long as somebody reports."""
+    """The hold on the writers, kept up by a thread while the block lasts.
 
-    def __init__(self, generations: Generations) -> None:
+    It runs out where this process ends or stands still; whoever holds them then is not disturbed.
+
+    Attributes:
+        live: the generation that counts when the block has ended.
+    """
+
+    def __init__(self, generations: Generations, live: int) -> None:
+        self.live = live
         self._generations = generations
-        self._kept = 0.0
-        self.keep()
+        self._one_at_a_time = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_on, name="hold", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._held = self._generations.hold(_HOLD_SECONDS)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        try:
+            self._generations.release(self.live, self._held)
+        except PenstockError:
+            if error is None:
+                raise
+            _log.warning("the writers are held off until the hold runs out")
 
     def keep(self) -> None:
-        """Prolongs it, unless that was done a moment ago."""
-        if time.monotonic() - self._kept > _HOLD_SECONDS / 6:
-            self._generations.hold(_HOLD_SECONDS)
-            self._kept = time.monotonic()
+        """Prolongs it.
 
-    def keeping(self, report: Report) -> Report:
-        """A report that also keeps the hold up."""
+        Raises:
+            WriterFenced: somebody else holds them.
+            TablesUnavailable: not known whether it was prolonged.
+        """
+        with self._one_at_a_time:
+            self._held = self._generations.hold(_HOLD_SECONDS, self._held)
 
-        def report_and_keep(text: str) -> None:
-            self.keep()
-            report(text)
-
-        return report_and_keep
+    def _keep_on(self) -> None:
+        while not self._ended.wait(_HOLD_SECONDS / 6):
+            try:
+                self.keep()
+            except PenstockError as error:
+                _log.warning("the hold was not prolonged", reason=str(error))
 
 
 class _Replay:
@@ -200,7 +225,7 @@ class _Replay:
         self._pipeline = pipeline
         self._log = log
         self._clock = clock
-        self.report = report
+        self._report = report
         self.records = 0
         self.events = 0
         self._started = self._reported = time.monotonic()
@@ -209,6 +234,15 @@ class _Replay:
     def stored_through(self) -> dict[int, int]:
         """The last offset in the tables, by partition."""
         return self._pipeline.stored_through()
+
+    def expect_own(self) -> None:
+        """Makes sure that nobody has claimed a partition since.
+
+        Raises:
+            WriterFenced: somebody has.
+            TablesUnavailable: that cannot be told now.
+        """
+        self._pipeline.expect_own()
 
     def nearly_all(self) -> None:
         """Writes until little is left: what comes meanwhile included."""
@@ -259,7 +293,7 @@ class _Replay:
         self.events += sum(sizes(record.value)[0] for record in records if not is_deletion(record.value))
         if time.monotonic() - self._reported > _REPORT_SECONDS:
             self._reported = time.monotonic()
-            self.report(self._progress(ends))
+            self._report(self._progress(ends))
 
     def _progress(self, ends: Mapping[int, int]) -> str:
         seconds = time.monotonic() - self._started

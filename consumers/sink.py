@@ -215,6 +215,10 @@ class Sink:
         )
         self._expect_own(ranges)
 
+    def expect_own(self) -> None:
+        """Makes sure that no other writer has taken a partition; raises as `announce` does."""
+        self._expect_own(self._progress)
+
     def _expect_own(self, partitions: Iterable[int]) -> None:
         epochs = read_epochs(self._tables)
         lost = [partition for partition in partitions if epochs.get(partition, 0) > self._progress[partition].epoch]
@@ -311,7 +315,7 @@ class Sink:
             WriterFenced: another writer has a partition.
             TablesUnavailable: the next one will do.
         """
-        self._expect_own(self._progress)
+        self.expect_own()
         self._state([self._stated(part, now.stored_through, ends, now_ms, []) for part, now in self._progress.items()])
 
     def _stated(self, partition: int, through: int, ends: LogEnds, now_ms: int, accepted_ms: list[int]) -> Progress:

@@ -50,7 +50,7 @@ def verify(
             rows.compare(table)
         CountComparison(Counters(tables, report, sleep), side, through, findings).compare(rows.corrections)
         ends = side.ends()
-    partitions = [_partition(number, rows, ends[number]) for number in findings.partitions(EVENTS)]
+    partitions = [_partition(number, rows, ends.get(number, 0)) for number in findings.partitions(EVENTS)]
     return _result(generation.number, findings, partitions, time.monotonic() - started)
 
 
@@ -59,7 +59,7 @@ def _partition(number: int, rows: RowComparison, end: int) -> PartitionFound:
     return PartitionFound(
         partition=number,
         through=rows.through.get(number, NONE),
-        waiting_records=end - 1 - rows.through.get(number, NONE),
+        waiting_records=max(0, end - 1 - rows.through.get(number, NONE)),
         in_log=log.in_log,
         dead_letters=log.dead,
         repeated=log.repeated,

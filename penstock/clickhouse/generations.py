@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from penstock.clickhouse.contract import Parameter, Row, Tables
-from penstock.errors import TablesHeld
+from penstock.errors import TablesHeld, WriterFenced
 from schemas.tables import GENERATIONS
 
 FIRST = 1
@@ -92,13 +92,31 @@ class Generations:
             raise TablesHeld("A rebuild holds the tables; it takes seconds")
         return self.get(state.live)
 
-    def hold(self, seconds: float) -> None:
-        """Keeps writers from claiming partitions for so long, or until `release`; may be repeated."""
-        self._write(self._state().live, seconds)
+    def hold(self, seconds: float, held: int | None = None) -> int:
+        """Keeps writers from claiming partitions for so long, or until `release`.
 
-    def release(self, live: int) -> None:
-        """Ends the hold; generation `live` is the one that counts from now on."""
-        self._write(live, 0)
+        Args:
+            held: what the hold that is prolonged returned; without it, a new one begins, whoever has another.
+
+        Returns:
+            A number by which this hold is known.
+
+        Raises:
+            WriterFenced: somebody else has begun another one meanwhile.
+            TablesUnavailable: see `Tables`.
+        """
+        state = self._state_after(held)
+        return self._write(state, state.live, seconds)
+
+    def release(self, live: int, held: int | None = None) -> None:
+        """Ends the hold; generation `live` is the one that counts from now on. `held` and errors as for `hold`."""
+        self._write(self._state_after(held), live, 0)
+
+    def _state_after(self, held: int | None) -> _State:
+        state = self._state()
+        if held is not None and state.sequence != held:
+            raise WriterFenced("Another rebuild holds the tables")
+        return state
 
     def _state(self) -> _State:
         rows = self._first.select(_SELECT)
@@ -107,11 +125,13 @@ class Generations:
         sequence, live, is_held = (int(str(value)) for value in rows[0])
         return _State(sequence, live, bool(is_held))
 
-    def _write(self, live: int, held_seconds: float) -> None:
-        row = {"sequence": self._state().sequence + 1, "live": live}
+    def _write(self, before: _State, live: int, held_seconds: float) -> int:
+        sequence = before.sequence + 1
         # by the tables' clock, as that is what the hold is compared with
         until = self._first.select(f"SELECT now64(3) + toIntervalMillisecond({round(held_seconds * 1000)})")[0][0]
-        self._first.insert(GENERATIONS, msgspec.json.encode({**row, "held_until": until}))
+        row = {"sequence": sequence, "live": live, "held_until": until}
+        self._first.insert(GENERATIONS, msgspec.json.encode(row))
+        return sequence
 
 
 class LiveTables:

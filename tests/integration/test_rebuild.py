@@ -4,10 +4,13 @@ import asyncio
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from consumers import rebuild
+from consumers.comparison import Difference, difference
 from consumers.pipeline import Pipeline
 from consumers.rebuild import Rebuild, Rebuilt
 from consumers.sink import LogEnds
@@ -245,6 +248,57 @@ def test_a_writer_that_stood_still_until_the_old_tables_were_gone_is_fenced(worl
         assert pipeline.partitions == set()
         world.write()
         world.check()
+
+
+def test_an_idle_writer_that_stood_still_until_the_old_tables_were_gone_is_fenced_too(world: World) -> None:
+    for _ in range(2):
+        world.grow()
+        world.write()
+        pipeline = world.pipeline()
+        pipeline.claim(range(2))
+        world.rebuild()
+        with pytest.raises(WriterFenced):
+            pipeline.heartbeat(LogEnds({}, 1))
+        assert pipeline.partitions == set()
+
+
+def test_where_the_hold_ran_out_and_writers_went_on_nothing_is_put_in_place(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where this process stood still while it compared."""
+    world.grow()
+    world.write()
+    monkeypatch.setattr(rebuild, "_HOLD_SECONDS", 0.2)
+    monkeypatch.setattr(rebuild._Hold, "_keep_on", lambda _: None)
+    compare = difference
+
+    def compare_slowly(*arguments: Any) -> Difference:
+        if world.generations.live().number == 1 and not resumed:
+            _eventually(lambda: world.generations.for_writing().number)
+            world.grow()
+            world.write()
+            resumed.append(True)
+        return compare(*arguments)
+
+    resumed: list[bool] = []
+    monkeypatch.setattr(rebuild, "difference", compare_slowly)
+    with pytest.raises(StartError, match="nothing was put in place"):
+        world.rebuild("event_counts")
+    assert world.generations.live().number == 1
+    world.check()
+    world.rebuild("event_counts")
+    world.check()
+
+
+def test_a_rebuild_that_stood_still_leaves_alone_what_another_holds(world: World) -> None:
+    first = world.generations.hold(30)
+    second = world.generations.hold(30)
+    for late in (lambda: world.generations.hold(30, first), lambda: world.generations.release(7, first)):
+        with pytest.raises(WriterFenced, match="Another rebuild holds the tables"):
+            late()
+    assert world.generations.live().number == 1
+    world.generations.release(1, world.generations.hold(30, second))
+    assert world.generations.for_writing().number == 1
 
 
 def test_no_writer_claims_while_a_rebuild_holds(any_world: World) -> None:

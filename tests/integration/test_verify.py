@@ -414,8 +414,37 @@ def test_a_second_copy_that_is_in_the_tables_is_orphaned(proof: Proof) -> None:
 
 
 def test_a_dead_letter_that_is_in_the_tables_is_orphaned(embedded_proof: Proof) -> None:
-    publish(embedded_proof.world.log, DeadLetter(0, 0, 0, "it is good in truth", b""), 1)
+    letter = DeadLetter(0, 0, 0, "it is good in truth", b"")
+    publish(embedded_proof.world.log, letter, 1)
+    embedded_proof.tables.insert("dead_letters", letter.row(1))
     embedded_proof.expect(dict.fromkeys(PLACED, (0, 0, 1)) | dict.fromkeys(COUNTERS, (0, 1, 0)))
+
+
+def test_a_dead_letter_of_other_tables_is_none_of_these(embedded_proof: Proof) -> None:
+    """As after a rebuild by a version that can read what an earlier one set aside."""
+    publish(embedded_proof.world.log, DeadLetter(0, 0, 0, "an earlier version could not read it", b""), 1)
+    embedded_proof.expect({})
+
+
+def test_what_only_the_tables_call_dead_is_missing(embedded_proof: Proof) -> None:
+    """The log has no letter of it: neither event nor letter would be found again."""
+    id_, offset, index = embedded_proof.tables.select(
+        "SELECT id, log_offset, log_index FROM events WHERE log_partition = 0 AND NOT derived ORDER BY log_offset LIMIT 1"
+    )[0]
+    embedded_proof.plant(f"DELETE FROM events WHERE id = '{id_}'")
+    letter = DeadLetter(0, int(str(offset)), int(str(index)), "nobody knows", b"")
+    embedded_proof.tables.insert("dead_letters", letter.row(1))
+    embedded_proof.expect({"events": (1, 0, 0)})
+
+
+def test_what_the_log_has_behind_the_tables_is_said(embedded_proof: Proof) -> None:
+    world = embedded_proof.world
+    world.add(0, [event() for _ in range(3)])
+    world.add(1, [event()])
+    embedded_proof.save()
+    found = embedded_proof.verify()
+    assert (found.ok, found.waiting_records) == (True, 2)
+    assert [part.waiting_records for part in found.partitions][:2] == [1, 1]
 
 
 def test_a_derived_id_that_names_a_later_copy_is_missing_and_orphaned(embedded_proof: Proof) -> None:
