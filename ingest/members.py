@@ -71,8 +71,8 @@ def check_syntax(body: bytes) -> None:
 def malformed(error: Exception, body: bytes) -> MalformedBody:
     """The decoder's complaint as ours; its words name the byte, but mislead about halves of surrogate pairs."""
     if isinstance(error, RecursionError):
-        reason = "nested too deeply"
-    elif has_half(body):
+        return MalformedBody("The body is nested far deeper than is taken", suggestion="Send 64 levels at most.")
+    if has_half(body):
         reason = "a string holds half of a surrogate pair (\\ud800 to \\udfff without its other half)"
     else:
         reason = str(error)
