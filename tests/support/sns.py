@@ -109,7 +109,7 @@ def serving_host() -> Iterator[SnsHost]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     host = SnsHost(server.server_address[1])
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield host
     finally:
