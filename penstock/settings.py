@@ -58,7 +58,7 @@ class ClickHouse(_Group):
     password: SecretStr = SecretStr("")
     connect_timeout_seconds: float = Field(5, gt=0)
     query_timeout_seconds: float = Field(30, gt=0, description="Of a read.")
-    insert_timeout_seconds: float = Field(60, gt=0, description="Of an insert; below the consumer's poll limit.")
+    insert_timeout_seconds: float = Field(60, gt=0, description="Of an insert.")
 
 
 class Ingest(_Group):
