@@ -347,13 +347,23 @@ class WriterApp:
             app.consumer._committed_offset[place] = offset or None  # else a gap behind it keeps faust from committing
 
     def _ends(self, app: Any) -> LogEnds:
-        """As the last fetch of each partition told; those that have no fetch yet, or were just taken, are missing."""
+        """As the last fetch of each partition told; those that have no fetch yet, or were just taken, are missing.
+
+        A consumer that is cut off from Kafka, or waits for us, fetches nothing: then what it knows is old.
+        """
+        known: dict[int, int] = {}
         read_ms = self._clock.now_ms()
-        known = {}
         for number in self._pipeline.partitions:
+            place = TP(self._topic, number)
             with contextlib.suppress(Exception):  # aiokafka's own error, where it is not assigned any more
-                known[number] = app.consumer.highwater(TP(self._topic, number))
-        return LogEnds({number: end for number, end in known.items() if end is not None}, read_ms)
+                end, polled_ms = (
+                    app.consumer.highwater(place),
+                    app.consumer._thread._consumer.last_poll_timestamp(place),
+                )
+                if end is not None:
+                    known[number] = end
+                    read_ms = min(read_ms, polled_ms)
+        return LogEnds(known, read_ms)
 
     # --- what does not come by itself
 

@@ -41,6 +41,9 @@ from schemas.record import MalformedRecord, is_deletion, unpositioned
 from schemas.tables import DEAD_LETTERS, DERIVED_IDS, EVENTS, EVENTS_PROBE, LATE_IDS
 from schemas.topics import Topic
 
+_ENDS_TRUSTED_MS = 3000
+"""Whoever heard so long ago where the log ended cannot say that nothing has come since."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogEnds:
@@ -321,16 +324,16 @@ class Sink:
     def _stated(self, partition: int, through: int, ends: LogEnds, now_ms: int, accepted_ms: list[int]) -> Progress:
         before = self._progress[partition]
         end = ends.offsets.get(partition)
-        caught_up = end is not None and through + 1 >= end
+        is_at_end = end is not None and through + 1 >= end
         complete_ms = ends.read_ms
-        if not caught_up:  # nor later than now, which a clock that was set back would make of it
+        if not is_at_end:  # nor later than now, which a clock that was set back would make of it
             complete_ms = min(complete_ms, max([before.complete_ms, *accepted_ms[-1:]]))
         pending = before.pending if through < (before.pending or (0, -1))[1] else None
         return replace(
             before,
             stored_through=through,
             pending=pending,
-            caught_up=caught_up,
+            caught_up=is_at_end and now_ms - ends.read_ms <= _ENDS_TRUSTED_MS,
             complete_ms=complete_ms,
             written_ms=now_ms,
         )

@@ -99,18 +99,13 @@ def test_where_the_tables_have_no_room_events_are_taken_in_and_shown_later(disks
         load.wait_for_more()
     assert load.statuses() == {200}
     expect_exactly(load, product, project)
-    wait_until(lambda: age_ms(product, project) == 0, 20, "the view to be new")
+    wait_until(lambda: product.age_ms(project) == 0, 20, "the view to be new")
 
 
 def retries(product: Embedded) -> float:
     """How often the writer has tried a step again."""
     lines = httpx.get(f"{product.query_url}/metrics").text.splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith("penstock_insert_retries_total"))
-
-
-def age_ms(product: Embedded, project: Project) -> int:
-    answer = httpx.get(f"{product.query_url}/events?limit=1", headers=project.reading)
-    return int(answer.headers["X-Data-Age-Ms"])
 
 
 @pytest.fixture

@@ -57,10 +57,12 @@ def test_a_kafka_that_hangs_and_goes_on(mended: ScaledOut, broker: KafkaBroker) 
         load.wait_for_more()
         broker.pause()
         wait_for_refusals(load, 5)
+        wait_until(lambda: mended.age_ms(project) > 0, 10, "the writer to doubt that nothing has come")
         broker.resume()
         load.wait_for_more(seconds=20)
     expect_refusals_in_time(load.answers)
     expect_exactly(load, mended, project)
+    wait_until(lambda: mended.age_ms(project) == 0, 20, "the view to be new")
     assert all(process.running for process in mended.processes().values())
 
 

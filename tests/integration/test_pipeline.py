@@ -808,8 +808,10 @@ def test_the_progress_says_what_is_stored_and_whether_anything_is_left(world: Wo
     sink.claim([0], 5)
     sink.heartbeat(LogEnds({0: 4}, 1000), 1001)
     assert [(one.stored_through, one.caught_up) for one in read_progress(world.tables).values()] == [(-1, False)]
-    sink.heartbeat(LogEnds({}, 2000), 2001)  # where the log ends is not known yet
-    assert [(one.caught_up, one.complete_ms) for one in read_progress(world.tables).values()] == [(False, 0)]
+    sink.heartbeat(LogEnds({0: 0}, 1000), 9000)  # nobody has heard from the log for a while
+    assert [(one.caught_up, one.complete_ms) for one in read_progress(world.tables).values()] == [(False, 1000)]
+    sink.heartbeat(LogEnds({}, 2000), 9001)  # where the log ends is not known
+    assert [(one.caught_up, one.complete_ms) for one in read_progress(world.tables).values()] == [(False, 1000)]
     world.write(world.pipeline())
     assert all(one.caught_up for one in read_progress(world.tables).values())
 

@@ -117,6 +117,11 @@ class Deployment(ABC):
             _wait_until(lambda url=url: httpx.post(f"{url}/v1/track", headers=headers, json={}).status_code == 422)
         _wait_until(lambda: httpx.get(f"{self.query_url}/events/names", headers=headers).status_code == 200)
 
+    def age_ms(self, project: Project) -> int:
+        """How old a read says that its view is."""
+        answer = httpx.get(f"{self.query_url}/events?limit=1", headers=project.reading)
+        return int(answer.headers["X-Data-Age-Ms"])
+
     def process(self, name: str, *arguments: str, **settings: str) -> Process:
         """A process of `penstock`, not started; `settings` are its own."""
         return Process(
