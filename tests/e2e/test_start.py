@@ -114,7 +114,7 @@ def test_wrong_settings_are_all_named() -> None:
 
 
 def test_a_variable_that_is_no_setting_is_one_warning_and_keeps_no_command_from_its_work(tmp_path: Path) -> None:
-    unknown = {"PENSTOCK_SNS__CA_FILE": "ca.pem", "PENSTOCK_KAFKA__LINGER": "5", "PENSTOCK_DATA_DIR": str(tmp_path)}
+    unknown = {"PENSTOCK_WORKFLOWS__X": "ca.pem", "PENSTOCK_KAFKA__LINGER": "5", "PENSTOCK_DATA_DIR": str(tmp_path)}
     done = subprocess.run(
         [*PENSTOCK, "project", "create", "mine", "--json"],
         env=clean_environment(unknown),
@@ -126,7 +126,7 @@ def test_a_variable_that_is_no_setting_is_one_warning_and_keeps_no_command_from_
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["name"] == "mine"
     (warning,) = done.stderr.splitlines()
-    told = "PENSTOCK_KAFKA__LINGER (is PENSTOCK_KAFKA__LINGER_MS meant?), PENSTOCK_SNS__CA_FILE"
+    told = "PENSTOCK_KAFKA__LINGER (is PENSTOCK_KAFKA__LINGER_MS meant?), PENSTOCK_WORKFLOWS__X"
     assert json.loads(warning)["variables"] == told
 
 
