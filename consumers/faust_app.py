@@ -356,13 +356,9 @@ class WriterApp:
         for number in self._pipeline.partitions:
             place = TP(self._topic, number)
             with contextlib.suppress(Exception):  # aiokafka's own error, where it is not assigned any more
-                end, polled_ms = (
-                    app.consumer.highwater(place),
-                    app.consumer._thread._consumer.last_poll_timestamp(place),
-                )
-                if end is not None:
+                if (end := app.consumer.highwater(place)) is not None:
+                    read_ms = min(read_ms, app.consumer._thread._consumer.last_poll_timestamp(place))
                     known[number] = end
-                    read_ms = min(read_ms, polled_ms)
         return LogEnds(known, read_ms)
 
     # --- what does not come by itself

@@ -260,8 +260,7 @@ class Sink:
         try:
             self._insert_lines(EVENTS, _lines(ready, dropped), ready)
         except TablesRefused:
-            found = self._with_refused(ready) if not ready.dead else ready
-            if not found.refused or found is ready:
+            if ready.dead or not (found := self._with_refused(ready)).dead:
                 raise
             return found
         self._insert_lines(DERIVED_IDS, _id_lines(ready, dropped, lambda record: record.derived), ready)

@@ -7,14 +7,11 @@ from functools import lru_cache
 import msgspec
 
 from penstock.errors import FieldError
-from schemas.names import MAX_NAME, is_reserved
+from schemas.names import MAX_NAME, MAX_REFERENCE, is_reserved
 from schemas.times import parse_iso, to_ms
 
 MAX_EMAIL = 320
 MAX_KEY = 255
-MAX_REFERENCE = 998
-"""Characters: a Message-ID is within a line of the mail's head, which has no more (RFC 5322, 2.1.1)."""
-
 MAX_DEPTH = 64
 SHORT_DATA = 2 * MAX_DEPTH
 """Bytes: data that is no longer cannot be nested too deeply, as every level has two brackets."""

@@ -1,9 +1,14 @@
 """Event names: how long they are, and which are the product's own, so that no caller can send or delete them."""
 
+from typing import Literal, get_args
+
 MAX_NAME = 255
 """Characters of an event's name."""
 
-MAIL_EVENTS = (
+MAX_REFERENCE = 998
+"""Characters of an id that another system gave: a Message-ID is within one line of a mail's head (RFC 5322, 2.1.1)."""
+
+MailEvent = Literal[
     "email.sent",
     "email.delivery",
     "email.open",
@@ -11,8 +16,10 @@ MAIL_EVENTS = (
     "email.bounce",
     "email.complaint",
     "email.received",
-)
+]
 """What mail systems report."""
+
+MAIL_EVENTS: tuple[MailEvent, ...] = get_args(MailEvent)
 
 _RESERVED = frozenset({"contact.subscribed", "contact.unsubscribed"})
 

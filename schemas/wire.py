@@ -8,6 +8,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from schemas.names import MAX_REFERENCE, MailEvent
+
 
 def _without_default(schema: dict[str, Any]) -> None:
     """Absent is absent: there is no value that means the same."""
@@ -70,46 +72,30 @@ class BatchRequest(BaseModel):
     events: list[BatchItem] = Field(max_length=1000)
 
 
+def _reference(name: str, description: str) -> Any:
+    """The field of an id that another system gave."""
+    return Field(
+        default="",
+        alias=name,
+        json_schema_extra=_without_default,
+        min_length=1,
+        max_length=MAX_REFERENCE,
+        description=description,
+    )
+
+
 class MailHookRequest(BaseModel):
     """What became of a mail. Members that are not named here are ignored; of one that comes twice the last counts."""
 
-    event: Literal[
-        "email.sent",
-        "email.delivery",
-        "email.open",
-        "email.click",
-        "email.bounce",
-        "email.complaint",
-        "email.received",
-    ] = Field(
+    event: MailEvent = Field(
         description="A complaint, and a bounce whose `data.bounceType` is not `Transient`, unsubscribe the contact."
     )
     email: str = Field(
         max_length=320, examples=["ada@example.com"], description="The contact's address, as in `/v1/track`."
     )
-    id: str = Field(
-        default="",
-        json_schema_extra=_without_default,
-        min_length=1,
-        max_length=998,
-        description="The sender's own id of this report.",
-    )
-    email_id: str = Field(
-        default="",
-        alias="emailId",
-        json_schema_extra=_without_default,
-        min_length=1,
-        max_length=998,
-        description="The sender's own id of the mail; rows have it as `emailId`.",
-    )
-    message_id: str = Field(
-        default="",
-        alias="messageId",
-        json_schema_extra=_without_default,
-        min_length=1,
-        max_length=998,
-        description="The mail's Message-ID.",
-    )
+    id: str = _reference("id", "The sender's own id of this report.")
+    email_id: str = _reference("emailId", "The sender's own id of the mail; rows have it as `emailId`.")
+    message_id: str = _reference("messageId", "The mail's Message-ID.")
     timestamp: str = Field(
         default="",
         json_schema_extra=_without_default,

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from ingest.fields import MAX_REFERENCE, email_error, occurred_ms
+from ingest.fields import email_error, occurred_ms
 from ingest.mail import MailBody
+from schemas.names import MAX_REFERENCE
 
 _Members = dict[str, Any]
 

@@ -1,12 +1,12 @@
 """The fault suite itself, short: half a minute of load and faults on each form. `make chaos` runs it at length."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.options import FORMS, Options
 from tests.chaos.run import run
+from tests.support.fixtures import unavailable
 from tests.support.services import ServiceUnavailable
 
 pytestmark = pytest.mark.services
@@ -29,8 +29,6 @@ def test_what_is_acknowledged_is_there_once_after_random_faults(form: str, tmp_p
     try:
         report = run(options, print)
     except ServiceUnavailable as missing:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(str(missing))
+        unavailable(str(missing))
     assert report.ok, report.text()
     assert report.acknowledged > 1000, report.text()

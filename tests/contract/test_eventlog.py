@@ -23,7 +23,7 @@ from penstock.settings import Kafka
 from schemas.deletion import Deletion
 from schemas.record import pack_deletion, unpack
 from schemas.topics import Topic, partition_of
-from tests.support.fixtures import entries, entry, event, ids_of, kafka_settings, needed, the_broker
+from tests.support.fixtures import entries, entry, event, ids_of, kafka_settings, needed, the_broker, unavailable
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.services import REPOSITORY, free_port, wait_until
 
@@ -651,7 +651,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, check=False
     )
     if mounted.returncode != 0:
-        pytest.skip("a small file system needs the right to mount")
+        unavailable("a small file system needs the right to mount")
     try:
         yield place
     finally:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.support.deployments import Embedded, Project
+from tests.support.fixtures import unavailable
 from tests.support.load import Load, expect_exactly
 from tests.support.services import ServiceUnavailable, wait_until
 from tests.support.small_disk import SmallDisk, mounted
@@ -44,7 +45,7 @@ def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
             finally:
                 product.stop()
     except ServiceUnavailable as missing:
-        pytest.skip(str(missing))
+        unavailable(str(missing))
 
 
 def reads(product: Embedded, project: Project) -> set[int]:
@@ -119,7 +120,7 @@ def own_disk(tmp_path: Path) -> Iterator[tuple[Embedded, SmallDisk]]:
             finally:
                 product.stop()
     except ServiceUnavailable as missing:
-        pytest.skip(str(missing))
+        unavailable(str(missing))
 
 
 def test_a_full_disk_loses_nothing_also_where_the_process_is_killed_on_it(

@@ -1,6 +1,5 @@
 """Three Kafka brokers: the one that leads a partition dies under load, and nobody notices but by a pause."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from tests.support.clickhouse_server import BridgeServer
 from tests.support.deployments import ScaledOut
+from tests.support.fixtures import unavailable
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.load import Load, expect_exactly
 from tests.support.services import ServiceUnavailable
@@ -24,9 +24,7 @@ def cluster() -> Iterator[KafkaCluster]:
         with KafkaCluster() as running:
             yield running
     except ServiceUnavailable as missing:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(str(missing))
+        unavailable(str(missing))
 
 
 @pytest.fixture

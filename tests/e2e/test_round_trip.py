@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.support.client import Client
-from tests.support.deployments import Deployment, Embedded, Project
+from tests.support.deployments import Deployment, Project
 from tests.support.services import wait_until
 
 pytestmark = pytest.mark.services
@@ -164,9 +164,9 @@ def test_a_view_that_has_caught_up_has_age_zero(client: Client) -> None:
     assert wait_until(caught_up, 10, "age zero")
 
 
-def test_a_view_that_lacks_an_acknowledged_event_never_has_age_zero(client: Client, deployment: Deployment) -> None:
-    if not isinstance(deployment, Embedded):
-        pytest.skip("only a process that takes events in knows at once that something came")
+@pytest.mark.parametrize("deployment", ["embedded"], indirect=True)
+def test_a_view_that_lacks_an_acknowledged_event_never_has_age_zero(client: Client) -> None:
+    """Of the embedded form: only a process that takes events in knows at once that something came."""
     missing = 0
     for number in range(10):
         tracked = client.track(_event(number))["event"]

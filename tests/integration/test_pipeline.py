@@ -41,7 +41,7 @@ from schemas.record import (
 from schemas.topics import Topic
 from tests.support.clickhouse_server import BridgeServer
 from tests.support.faults import Crash, FaultyTables
-from tests.support.fixtures import drop, event, server_tables
+from tests.support.fixtures import drop, event, need_chdb, server_tables
 from tests.support.records import record, stored
 from tests.support.services import wait_until
 from tests.support.stored import PROJECTIONS, TABLES, doubles, projected
@@ -176,7 +176,7 @@ def world(tables: ClientTables, tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def embedded_world(tmp_path: Path) -> Iterator[World]:
     """On chDB alone, for what takes long and depends on no driver."""
-    pytest.importorskip("chdb")
+    need_chdb()
     tables = open_test_tables()
     made = World(tables, tmp_path)
     yield made

@@ -34,7 +34,7 @@ from schemas.record import pack_deletion
 from schemas.topics import Topic
 from tests.integration.test_pipeline import World
 from tests.support.faults import Crash, FaultyTables
-from tests.support.fixtures import drop, entry, event
+from tests.support.fixtures import drop, entry, event, need_chdb
 from tests.support.records import record
 from tests.support.stored import UNITS
 from tests.support.tables import fixed, open_test_tables
@@ -129,7 +129,7 @@ def proof(tables: ClientTables, tmp_path: Path) -> Iterator[Proof]:
 @pytest.fixture
 def embedded_proof(tmp_path: Path) -> Iterator[Proof]:
     """On chDB alone, for the many cases whose statements depend on no driver."""
-    pytest.importorskip("chdb")
+    need_chdb()
     tables = open_test_tables(migrated=False)
     with made(tables, tmp_path) as one:
         yield one

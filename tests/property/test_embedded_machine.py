@@ -12,8 +12,6 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from tests.support.in_process import InProcess, PausedWriter
 
-pytest.importorskip("chdb")
-
 NAMES = ["signup", "注文", " padded ", "purchase"]
 EMAILS = ["ada@example.com", "Ada@Example.com", "bob@example.com", "eve@example.com"]
 KEYS = ["a", "b", "c:0", "c:1"]

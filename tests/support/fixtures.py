@@ -13,7 +13,8 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from typing import TypeVar
+from importlib.util import find_spec
+from typing import NoReturn, TypeVar
 
 import pytest
 
@@ -42,14 +43,25 @@ _running = ExitStack()
 atexit.register(_running.close)
 
 
+def unavailable(reason: str) -> NoReturn:
+    """A test cannot run on this machine: it is skipped, or with REQUIRE_SERVICES=1 fails."""
+    if os.environ.get("REQUIRE_SERVICES") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def need_chdb() -> None:
+    """The same where chDB is not installed."""
+    if find_spec("chdb") is None:
+        unavailable("chdb is not installed")
+
+
 def needed(start: Callable[[], S]) -> S:
-    """The service that `start` gives; a skip, or with REQUIRE_SERVICES=1 a failure, where this machine cannot."""
+    """The service that `start` gives; see `unavailable` for where this machine cannot."""
     try:
         return _mended(start())
     except ServiceUnavailable as missing:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
+        unavailable(str(missing))
 
 
 def _mended(service: S) -> S:
@@ -112,7 +124,7 @@ def server_tables(url: str, database: str | None = None) -> ClientTables:
 def tables(request: pytest.FixtureRequest) -> Iterator[ClientTables]:
     """Tables of either driver, in a database of the test's own that is not made yet."""
     if request.param == "chdb":
-        pytest.importorskip("chdb")
+        need_chdb()
         found = open_test_tables(migrated=False)
     else:
         found = server_tables(os.environ.get(SERVER_URL_VARIABLE) or request.getfixturevalue("bridge").url)
