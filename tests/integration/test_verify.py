@@ -238,12 +238,13 @@ async def written_while_verified(tables: ClientTables, directory: Path) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(keep_appending(log, stopping))
-            for _ in range(8):
+            for number in itertools.count(1):
                 found = await asyncio.to_thread(verify, log, Generation(FIRST, tables), lambda _: None)
                 assert found.ok, found
+                if number >= 8 and found.partitions[0].deleted > 0:  # the writer may be slow to come to a deletion
+                    break
             stopping.set()
         assert found.partitions[0].in_log > 100
-        assert found.partitions[0].deleted > 0
     finally:
         loop.stop()
         await log.stop()
