@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penstock.eventlog import StoredRecord
-from schemas.record import is_deletion, sizes
+from schemas.record import is_removal, sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +97,11 @@ class PartitionBuffer:
         return self._batch(self._length(limits))
 
     def _length(self, limits: BatchLimits) -> int:
-        if is_deletion(self._records[0].value):
+        if is_removal(self._records[0].value):
             return 1
         rows = size = length = 0
         for record in self._records:
-            if is_deletion(record.value):
+            if is_removal(record.value):
                 break
             events, plain_bytes = sizes(record.value)
             rows += events

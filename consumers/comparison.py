@@ -5,7 +5,16 @@
 from dataclasses import dataclass
 
 from penstock.clickhouse.contract import Tables
-from schemas.tables import DERIVED_IDS, EVENT_COUNTS, EVENTS, EVENTS_BY_CONTACT, EVENTS_BY_NAME, LATE_IDS
+from schemas.tables import (
+    CONTACTS,
+    DERIVED_IDS,
+    EVENT_COUNTS,
+    EVENTS,
+    EVENTS_BY_CONTACT,
+    EVENTS_BY_NAME,
+    LATE_IDS,
+    SUBSCRIPTIONS,
+)
 
 _ROWS = {
     EVENTS: "id, project_id, name, occurred_at, contact_id, data, log_partition, log_offset",
@@ -13,8 +22,28 @@ _ROWS = {
     EVENTS_BY_NAME: "id, project_id, name, occurred_at, contact_id, data, log_partition, log_offset",
     DERIVED_IDS: "id, log_partition, log_offset",
     LATE_IDS: "id, project_id, occurred_at, log_partition, log_offset",
+    SUBSCRIPTIONS: "project_id, contact_id, occurred_at, subscribed, log_partition, log_offset, log_index",
 }
 """Tables of one row an event, and what of a row must be equal."""
+
+_CONTACT = "project_id, email, shape, contact, log_partition, first, last, created, said, at, text"
+_MERGED = f"""
+SELECT
+    project_id,
+    email,
+    shape,
+    any(contact_id) AS contact,
+    any(log_partition) AS log_partition,
+    min(first_offset) AS first,
+    max(last_offset) AS last,
+    min(created_at) AS created,
+    max(subscription) AS said,
+    max(version) AS at,
+    argMaxMerge(data) AS text
+FROM {{database}}.{CONTACTS}
+GROUP BY project_id, email, shape
+"""
+"""The rows of contacts as merges leave them: which were merged already makes no difference."""
 
 _UNITS = "project_id, unit_seconds, start, name, log_partition"
 
@@ -43,16 +72,24 @@ def difference(tables: Tables, table: str, live: str, rebuilt: str) -> Differenc
 
 
 def _sums(tables: Tables, table: str, database: str) -> list[list[object]]:
+    rows, columns = _rows(table, database)
     return tables.select(
-        f"SELECT log_partition, count(), sum(sipHash64({_ROWS[table]})) FROM {database}.{table} GROUP BY 1 ORDER BY 1"
+        f"SELECT log_partition, count(), sum(sipHash64({columns})) FROM {rows} GROUP BY log_partition ORDER BY 1"
     )
 
 
+def _rows(table: str, database: str) -> tuple[str, str]:
+    """What to select from, and the columns that must be equal."""
+    if table == CONTACTS:
+        return f"({_MERGED.format(database=database)})", _CONTACT
+    return f"{database}.{table}", _ROWS[table]
+
+
 def _of_rows(tables: Tables, table: str, live: str, rebuilt: str) -> Difference:
-    columns = _ROWS[table]
+    (new, columns), (old, _) = _rows(table, rebuilt), _rows(table, live)
     rows = (
         f"SELECT {columns}, sum(n) AS more FROM ("
-        f"SELECT {columns}, 1 AS n FROM {rebuilt}.{table} UNION ALL SELECT {columns}, -1 AS n FROM {live}.{table}"
+        f"SELECT {columns}, 1 AS n FROM {new} UNION ALL SELECT {columns}, -1 AS n FROM {old}"
         f") GROUP BY {columns} HAVING more != 0"
     )
     return _summed(tables, table, rows)

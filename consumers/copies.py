@@ -12,12 +12,10 @@ from typing import TypeVar
 import msgspec
 
 from consumers.decode import DecodedRecord
+from consumers.subscriptions import Place
 from penstock.clickhouse import Tables
 from schemas.event import EventMark, decode_mark
 from schemas.ids import is_uuid
-
-Place = tuple[int, int]
-"""Where an event stands in its partition: the record's offset and the index in it."""
 
 _LOOKUP_IDS = 10_000
 """Ids in one look-up: bounds the statement's size."""
@@ -94,7 +92,7 @@ def _mark(line: bytes) -> EventMark:
 def first_copies(tables: Tables, marks: Iterable[EventMark], partition: int, offset: int) -> set[str]:
     """The ids whose first copy was stored before `offset`, whether it is still there or was deleted."""
     seen: set[str] = set()
-    for ids in _parts(sorted({mark.id for mark in marks}), _LOOKUP_IDS):
+    for ids in parts(sorted({mark.id for mark in marks}), _LOOKUP_IDS):
         rows = tables.select(_FIRST_COPIES, {"ids": ids, "partition": partition, "offset": offset})
         seen |= {str(row[0]) for row in rows}
     return seen
@@ -103,7 +101,7 @@ def first_copies(tables: Tables, marks: Iterable[EventMark], partition: int, off
 def originals(tables: Tables, marks: Iterable[EventMark], partition: int, offset: int) -> set[str]:
     """The ids of those that stand in `events` before `offset`, with a derived id or not."""
     seen: set[str] = set()
-    for some in _parts(list(marks), _LOOKUP_ORIGINALS):
+    for some in parts(list(marks), _LOOKUP_ORIGINALS):
         values = {
             "ids": [mark.id for mark in some],
             "projects": [mark.project_id for mark in some],
@@ -113,6 +111,7 @@ def originals(tables: Tables, marks: Iterable[EventMark], partition: int, offset
     return seen
 
 
-def _parts(items: Sequence[_Item], size: int) -> Iterator[list[_Item]]:
+def parts(items: Sequence[_Item], size: int) -> Iterator[list[_Item]]:
+    """The items, so many at a time: what a statement may hold is bounded."""
     for start in range(0, len(items), size):
         yield list(items[start : start + size])

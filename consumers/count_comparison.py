@@ -35,7 +35,7 @@ class CountComparison:
             corrections: how many rows too many `events` has of each second.
         """
         found = self.counters.differences()
-        self.side.follow_deletions()
+        self.side.follow_removals()
         under_way = self._events_of(found.under_way)
         off = Counter({group: by for group, by in found.by.items() if abs(by) > under_way[group]})
         if len(corrections) <= _MOST_CORRECTIONS:
@@ -44,7 +44,7 @@ class CountComparison:
                     off[group] += by
         self._tally_counted()
         for group, by in off.items():
-            if not self.side.deleted.is_coming(group.partition, (group.project_id, group.name)):
+            if not self.side.removals.is_coming(group.partition, (group.project_id, group.name)):
                 self._add(group, by)
 
     def _events_of(self, batches: Mapping[int, tuple[int, int]]) -> Counter[CountGroup]:

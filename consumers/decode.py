@@ -1,8 +1,8 @@
 """From a stored record to lines for the table. Pure.
 
 The lines of a good record go on undecoded: its checksum says that they are what ingest wrote. They are looked into only
-where a record holds derived ids, as a second copy must be found, or events with a time of their own, as their ids do
-not tell where they are.
+where a record holds derived ids, as a second copy must be found, events with a time of their own, as their ids do not
+tell where they are, or what is said of a contact's subscription, as its change is an event of its own.
 """
 
 from dataclasses import dataclass, field
@@ -11,8 +11,9 @@ import msgspec
 
 from penstock.eventlog import StoredRecord
 from schemas.deletion import Deletion
-from schemas.event import EventMark, decode_mark
-from schemas.record import MalformedRecord, positioned, unpack, unpack_deletion
+from schemas.erasure import Erasure
+from schemas.event import Event, EventMark, decode_event, decode_mark
+from schemas.record import MalformedRecord, is_erasure, positioned, unpack, unpack_deletion, unpack_erasure
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class DecodedRecord:
         late: of the others, those that were received in another second than they happened.
         accepted_ms: when the first event was received.
         replayed: see `schemas.record.Record`.
+        told: the lines that say something of a subscription, or are changes of contacts instead of events.
     """
 
     lines: bytes
@@ -34,10 +36,13 @@ class DecodedRecord:
     derived: dict[int, EventMark] = field(default_factory=dict)
     late: dict[int, EventMark] = field(default_factory=dict)
     replayed: bool = False
+    told: dict[int, Event] = field(default_factory=dict)
 
 
+# Stand in a line only as its members: inside a text the quotes are escaped.
 _RECEIVED = b'"received_at":"'
-"""Stands in a line only as its member: inside a text the quotes are escaped. Without it, the event is not late."""
+_SUBSCRIBED = b'"subscribed":'
+_CHANGE = b'"change":true'
 
 
 def decode(record: StoredRecord) -> DecodedRecord:
@@ -52,6 +57,7 @@ def decode(record: StoredRecord) -> DecodedRecord:
     unpacked = unpack(record.value)
     try:
         marks = _marks(unpacked.lines) if unpacked.derived or _RECEIVED in unpacked.lines else {}
+        told = _told(unpacked.lines) if unpacked.has_changes or _SUBSCRIBED in unpacked.lines else {}
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedRecord(f"an event is not readable: {error}") from error
     lines = positioned(unpacked, record.partition, record.offset)
@@ -62,17 +68,27 @@ def decode(record: StoredRecord) -> DecodedRecord:
         {index: mark for index, mark in marks.items() if mark.derived},
         {index: mark for index, mark in marks.items() if mark.is_late and not mark.derived},
         unpacked.replayed,
+        told,
     )
 
 
-def decode_deletion(record: StoredRecord) -> Deletion:
-    """Reads a record that says of itself that it is a deletion.
+def decode_removal(record: StoredRecord) -> Deletion | Erasure:
+    """Reads a record that says of itself that it removes something.
 
     Raises:
         MalformedRecord: it is none; a dead letter.
     """
-    return unpack_deletion(record.value or b"").deletion
+    value = record.value or b""
+    return unpack_erasure(value).removal if is_erasure(value) else unpack_deletion(value).removal
 
 
 def _marks(lines: bytes) -> dict[int, EventMark]:
     return dict(enumerate([decode_mark(line) for line in lines.split(b"\n")]))
+
+
+def _told(lines: bytes) -> dict[int, Event]:
+    return {
+        index: decode_event(line)
+        for index, line in enumerate(lines.split(b"\n"))
+        if _SUBSCRIBED in line or _CHANGE in line
+    }

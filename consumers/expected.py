@@ -1,7 +1,7 @@
 """What the tables should have of the log: a fold over its records. Pure, but for the memory of first copies.
 
 It decides anew, from the log alone, what the writer decided batch by batch: which events are dead letters, which are
-second copies, which went with a deletion of their name.
+second copies, which went with a deletion of their name or with their contact, which contacts' subscriptions changed.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,14 +9,22 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from consumers.decode import decode_removal
 from consumers.letters import DeadPlaces
+from consumers.people_fold import PeopleFold
+from consumers.subscriptions import Contact
 from penstock.errors import StartError
 from penstock.eventlog import StoredRecord
 from schemas.deletion import Deletion
-from schemas.record import MalformedRecord, UnknownFormat, is_deletion, unpack, unpack_deletion
+from schemas.erasure import Erasure
+from schemas.event import Event, decode_event
+from schemas.record import MalformedRecord, UnknownFormat, is_removal, unpack
 
 Name = tuple[str, str]
 """A project and the name of its events."""
+
+Place = tuple[int, int, int]
+"""Partition, offset and index in the record."""
 
 _UUID_CHARACTERS = 36
 
@@ -31,6 +39,7 @@ class EventLine(msgspec.Struct, frozen=True, gc=False):
     project_id: str
     name: str
     occurred_at: str
+    contact_id: str = ""
     derived: bool = False
 
 
@@ -42,6 +51,9 @@ def id_number(id_: str) -> int:
 
 
 _decode = msgspec.json.Decoder(EventLine).decode
+
+_TELLING = (b'"subscribed":', b'"change":true')
+"""Stand in a line only as its members: inside a text the quotes are escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,72 +76,110 @@ class ExpectedRecord:
 
     Attributes:
         events: those that should be there.
-        derived: the ids of the stored first copies, also of those that were deleted since.
+        derived: the ids of the stored first copies, and of emitted events, also of those that were deleted since.
+        said: what is said of subscriptions; the number is the contact's.
         dead: events that were set aside; a record that was, as a whole, counts as one.
         unreadable: events that cannot be read and were not set aside; a record counts as one.
+        in_log: how many events the record holds.
+        emitted: how many of `events` it does not hold, but caused.
     """
 
     events: list[ExpectedEvent] = field(default_factory=list)
     derived: list[int] = field(default_factory=list)
+    said: list[ExpectedEvent] = field(default_factory=list)
     dead: int = 0
     repeated: int = 0
     deleted: int = 0
     unreadable: int = 0
-
-    @property
-    def in_log(self) -> int:
-        """How many events the record holds."""
-        return len(self.events) + self.dead + self.repeated + self.deleted + self.unreadable
+    in_log: int = 0
+    emitted: int = 0
 
 
-class NamesDeleted:
-    """The deletions in the log. Of each name only the last in a partition counts: it removes all before it.
+Removed = tuple[str, str, str]
+"""What a removal is about: its kind, the project, and the name or the contact's id."""
+
+
+class Removals:
+    """The deletions and erasures in the log. Of each name, or contact, only the last in a partition counts.
 
     Args:
-        through: how far each partition is compared. What a deletion up to there removes must be gone; one behind it may
+        through: how far each partition is compared. What a removal up to there removes must be gone; one behind it may
             be under way.
     """
 
     def __init__(self, through: Mapping[int, int]) -> None:
         self._through = through
-        self._done: dict[tuple[int, Name], int] = {}
-        self._coming: dict[tuple[int, Name], int] = {}
+        self._done: dict[tuple[int, Removed], int] = {}
+        self._coming: dict[tuple[int, Removed], int] = {}
+        self._erasing: set[tuple[int, str]] = set()
 
-    def add(self, partition: int, offset: int, deletion: Deletion) -> None:
-        """Takes the next deletion of its partition."""
-        known = self._done if offset <= self._through.get(partition, -1) else self._coming
-        known[partition, (deletion.project_id, deletion.name)] = offset
+    def add(self, partition: int, offset: int, removal: Deletion | Erasure) -> None:
+        """Takes the next removal of its partition."""
+        is_done = offset <= self._through.get(partition, -1)
+        if isinstance(removal, Deletion):
+            removed = "name", removal.project_id, removal.name
+        else:
+            removed = "contact", removal.project_id, removal.contact_id
+            if not is_done:
+                self._erasing.add((partition, removal.project_id))
+        (self._done if is_done else self._coming)[partition, removed] = offset
 
-    def has(self, partition: int, offset: int, name: Name) -> bool:
-        """Whether an event of the name that stands there must be gone."""
-        return offset < self._done.get((partition, name), -1)
+    def has(self, partition: int, offset: int, line: EventLine) -> bool:
+        """Whether an event that stands there must be gone."""
+        return any(offset < self._done.get((partition, removed), -1) for removed in _removed(line))
 
-    def may_have(self, partition: int, offset: int, name: Name) -> bool:
-        """Whether it may be gone: a deletion that stands further on may have come to it or not."""
-        return offset < self._coming.get((partition, name), -1)
+    def has_erased(self, partition: int, offset: int, line: EventLine) -> bool:
+        """Whether what an event says of its contact must be gone."""
+        return offset < self._done.get((partition, _erased(line)), -1)
+
+    def may_have_erased(self, partition: int, offset: int, line: EventLine) -> bool:
+        """Whether that may be gone."""
+        return offset < self._coming.get((partition, _erased(line)), -1)
+
+    def may_have(self, partition: int, offset: int, line: EventLine) -> bool:
+        """Whether it may be gone: a removal that stands further on may have come to it or not."""
+        return any(offset < self._coming.get((partition, removed), -1) for removed in _removed(line))
 
     def is_coming(self, partition: int, name: Name) -> bool:
         """Whether any event of the name may be gone."""
-        return (partition, name) in self._coming
+        project_id, _ = name
+        return (partition, ("name", *name)) in self._coming or (partition, project_id) in self._erasing
+
+    def is_erasing(self, partition: int, contact: Contact) -> bool:
+        """Whether the contact may be gone."""
+        return (partition, ("contact", *contact)) in self._coming
 
 
-def read_deletion(record: StoredRecord) -> Deletion | None:
-    """The deletion that the record holds, if it is one that can be read."""
-    if not is_deletion(record.value):
+def _removed(line: EventLine) -> tuple[Removed, Removed]:
+    return ("name", line.project_id, line.name), _erased(line)
+
+
+def _erased(line: EventLine) -> Removed:
+    return "contact", line.project_id, line.contact_id
+
+
+def read_removal(record: StoredRecord) -> Deletion | Erasure | None:
+    """The deletion or erasure that the record holds, if it is one that can be read."""
+    if not is_removal(record.value):
         return None
     try:
-        return unpack_deletion(record.value or b"").deletion
+        return decode_removal(record)
     except MalformedRecord:
         return None
 
 
 class Expectation:
-    """What should be in the tables of each record of the log; asked in its order, and about single ones again."""
+    """What should be in the tables of each record of the log; asked in its order, and about single ones again.
 
-    def __init__(self, dead: DeadPlaces, deleted: NamesDeleted, is_first: IsFirst) -> None:
+    Args:
+        people: takes what the events say of their contacts.
+    """
+
+    def __init__(self, dead: DeadPlaces, removals: Removals, is_first: IsFirst, people: PeopleFold) -> None:
         self._dead = dead
-        self._deleted = deleted
+        self._removals = removals
         self._is_first = is_first
+        self._people = people
 
     def of(self, record: StoredRecord) -> ExpectedRecord:
         """See the class.
@@ -138,14 +188,22 @@ class Expectation:
             StartError: a newer version wrote the record.
         """
         if (record.partition, record.offset) in self._dead.records:
-            return ExpectedRecord(dead=1)
+            return ExpectedRecord(dead=1, in_log=1)
         try:
             lines = unpack(record.value or b"").lines.split(b"\n")
         except MalformedRecord:
-            return ExpectedRecord(unreadable=0 if read_deletion(record) else 1)
+            return self._of_removal(record)
         except UnknownFormat as error:
             raise StartError(f"The log has a {error}") from error
         return self._of_lines(record.partition, record.offset, lines)
+
+    def _of_removal(self, record: StoredRecord) -> ExpectedRecord:
+        removal = read_removal(record)
+        if removal is None:
+            return ExpectedRecord(unreadable=1, in_log=1)
+        if isinstance(removal, Erasure):
+            self._people.forget(record.partition, record.offset, removal)
+        return ExpectedRecord()
 
     def _of_lines(self, partition: int, offset: int, lines: list[bytes]) -> ExpectedRecord:
         found = ExpectedRecord()
@@ -153,24 +211,43 @@ class Expectation:
         for index, text in enumerate(lines):
             if index in dead:
                 found.dead += 1
+                found.in_log += 1
                 continue
             try:
+                told = decode_event(text) if any(member in text for member in _TELLING) else None
                 line = _decode(text)
                 event = ExpectedEvent(index, id_number(line.id), line)
             except ValueError:  # msgspec's errors are such, too
                 found.unreadable += 1
+                found.in_log += 1
                 continue
-            self._place(found, partition, offset, event)
+            self._take(found, (partition, offset, index), event, text, told)
         return found
 
-    def _place(self, found: ExpectedRecord, partition: int, offset: int, event: ExpectedEvent) -> None:
-        line = event.line
-        if line.derived:
-            if not self._is_first(event.number, partition, offset, event.index):
+    def _take(self, found: ExpectedRecord, place: Place, event: ExpectedEvent, text: bytes, told: Event | None) -> None:
+        """One more line, and the event that it emits, if any."""
+        is_change = told is not None and told.change
+        if not is_change:
+            found.in_log += 1
+            if event.line.derived and not self._is_first(event.number, *place):
                 found.repeated += 1
                 return
+            found.deleted += not self._place(found, place, event)
+        if told is not None and told.subscribed is not None and not self._removals.has_erased(*place[:2], event.line):
+            found.said.append(ExpectedEvent(event.index, id_number(told.contact_id), event.line))
+        emitted = self._people.take(place, text, told)
+        if emitted is not None:
+            line = EventLine(
+                emitted.id, emitted.project_id, emitted.name, emitted.occurred_at, emitted.contact_id, derived=True
+            )
+            found.emitted += self._place(found, place, ExpectedEvent(event.index, id_number(line.id), line))
+
+    def _place(self, found: ExpectedRecord, place: Place, event: ExpectedEvent) -> bool:
+        """Whether it should be there, and was not removed."""
+        partition, offset, _ = place
+        if event.line.derived:
             found.derived.append(event.number)
-        if self._deleted.has(partition, offset, (line.project_id, line.name)):
-            found.deleted += 1
-        else:
-            found.events.append(event)
+        if self._removals.has(partition, offset, event.line):
+            return False
+        found.events.append(event)
+        return True

@@ -52,6 +52,7 @@ class PartitionFound(msgspec.Struct, frozen=True, rename="camel"):
         waiting_records: those that the log has behind it; they were not compared, as they are not stored yet.
         in_log: events up to there; a record that cannot be read counts as one.
         dead_letters, repeated, deleted: those of them that should not be in the tables, and why.
+        emitted: those that they caused and the log does not hold: a contact's subscription changed.
         stored: rows.
     """
 
@@ -62,6 +63,7 @@ class PartitionFound(msgspec.Struct, frozen=True, rename="camel"):
     dead_letters: int
     repeated: int
     deleted: int
+    emitted: int
     stored: int
     missing: int
     double: int
@@ -82,7 +84,8 @@ class ProjectionFound(msgspec.Struct, frozen=True):
     """A table that is made of the events; the counters of each unit of time are one of their own. See `Faulty`.
 
     Attributes:
-        stored: rows up to where the log was compared; of counters, what they count by now.
+        stored: rows up to where the log was compared; of counters, what they count by now. Of contacts all numbers are
+            contacts.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The log as verification reads it: its deletions first, then all events added up, then single ranges again."""
+"""The log as verification reads it: what it removes first, then all events added up, then single ranges again."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from consumers.expected import Expectation, ExpectedRecord, NamesDeleted, read_deletion
+from consumers.expected import Expectation, ExpectedRecord, Removals, read_removal
 from consumers.first_copies import FirstCopies
 from consumers.letters import read_dead_places
 from consumers.pace import Pace
+from consumers.people import People
+from consumers.people_fold import PeopleFold
 from consumers.sums import OffsetRange, RangeSums, width_for
 from penstock.clickhouse import Tables
 from penstock.errors import StartError
@@ -27,6 +29,7 @@ class LogTotals:
     repeated: int = 0
     deleted: int = 0
     unreadable: int = 0
+    emitted: int = 0
 
     def add(self, record: ExpectedRecord) -> int:
         """Adds one more record; returns how many events it holds."""
@@ -36,6 +39,7 @@ class LogTotals:
         self.repeated += record.repeated
         self.deleted += record.deleted
         self.unreadable += record.unreadable
+        self.emitted += record.emitted
         return events
 
 
@@ -46,11 +50,13 @@ class Folded:
     Attributes:
         events: the sums of the events that should be there.
         derived: those of the derived ids.
+        said: those of what was said of subscriptions.
         totals: by partition.
     """
 
     events: RangeSums
     derived: RangeSums
+    said: RangeSums
     totals: Mapping[int, LogTotals]
 
 
@@ -72,9 +78,13 @@ class LogSide:
         self._resources.callback(self._reading.close)
         copies = FirstCopies()
         self._resources.callback(copies.close)
-        self.deleted = NamesDeleted(through)
+        self.people = People()
+        self._resources.callback(self.people.close)
+        self._people_fold = PeopleFold(self.people)
+        self.removals = Removals(through)
         self._followed = dict.fromkeys(through, 0)
-        self._expectation = Expectation(read_dead_places(log, tables), self.deleted, copies.is_first)
+        dead = read_dead_places(log, tables)
+        self._expectation = Expectation(dead, self.removals, copies.is_first, self._people_fold)
 
     def __enter__(self) -> Self:
         return self
@@ -98,22 +108,23 @@ class LogSide:
                 "Such a log needs new tables."
             )
 
-    def follow_deletions(self) -> None:
-        """Takes the deletions that the log has by now."""
+    def follow_removals(self) -> None:
+        """Takes the deletions and erasures that the log has by now."""
         ends = self.ends()
         pace = Pace(self._report, "looking for deletions", sum(ends.values()) - sum(self._followed.values()))
         for record in self._reading.records(self._followed, ends):
-            deletion = read_deletion(record)
-            if deletion:
-                self.deleted.add(record.partition, record.offset, deletion)
+            removal = read_removal(record)
+            if removal:
+                self.removals.add(record.partition, record.offset, removal)
             pace.add(1)
         self._followed = ends
 
     def fold(self) -> Folded:
-        """Adds all up; once, after the deletions are known."""
+        """Adds all up; once, after the removals are known. From then on `people` are as they should be."""
         records = sum(last + 1 for last in self._through.values())
         width = width_for(records)
-        folded = Folded(RangeSums(width), RangeSums(width), {number: LogTotals() for number in self._through})
+        totals = {number: LogTotals() for number in self._through}
+        folded = Folded(RangeSums(width), RangeSums(width), RangeSums(width), totals)
         pace = Pace(self._report, "adding up the log", records)
         for record in self._reading.records({}, {number: last + 1 for number, last in self._through.items()}):
             found = self._expectation.of(record)
@@ -121,7 +132,10 @@ class LogSide:
             ids, indexes = [one.number for one in found.events], [one.index for one in found.events]
             folded.events.add(record.partition, record.offset, ids, indexes)
             folded.derived.add(record.partition, record.offset, found.derived, ())
+            numbers, indexes = [one.number for one in found.said], [one.index for one in found.said]
+            folded.said.add(record.partition, record.offset, numbers, indexes)
             pace.add(events)
+        self._people_fold.end()
         return folded
 
     def records(self, wanted: OffsetRange) -> Iterator[tuple[int, ExpectedRecord]]:

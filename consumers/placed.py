@@ -10,7 +10,7 @@ from consumers.compared import Place
 from consumers.sums import OffsetRange, RangeKey, Sums
 from penstock.clickhouse import Tables
 from penstock.clickhouse.contract import Parameter
-from schemas.tables import DERIVED_IDS, EVENTS, EVENTS_BY_CONTACT, EVENTS_BY_NAME
+from schemas.tables import DERIVED_IDS, EVENTS, EVENTS_BY_CONTACT, EVENTS_BY_NAME, SUBSCRIPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +19,26 @@ class PlacedTable:
 
     Attributes:
         has_index: whether its rows say which event of the record they are.
-        loses_deleted: whether a deletion of a name removes rows of it.
+        id: the column that says whose they are.
     """
 
     name: str
     has_index: bool = False
-    loses_deleted: bool = True
+    id: str = "id"
 
 
 EVENT_ROWS = PlacedTable(EVENTS, has_index=True)
-DERIVED_ROWS = PlacedTable(DERIVED_IDS, loses_deleted=False)
-PLACED_TABLES = (EVENT_ROWS, PlacedTable(EVENTS_BY_CONTACT), PlacedTable(EVENTS_BY_NAME), DERIVED_ROWS)
+DERIVED_ROWS = PlacedTable(DERIVED_IDS)
+SAID_ROWS = PlacedTable(SUBSCRIPTIONS, has_index=True, id="contact_id")
+PLACED_TABLES = (EVENT_ROWS, PlacedTable(EVENTS_BY_CONTACT), PlacedTable(EVENTS_BY_NAME), DERIVED_ROWS, SAID_ROWS)
 
 _SUMS = """
 SELECT
     log_partition,
     intDiv(log_offset, {{width:UInt64}}) AS range,
     count(),
-    toString(sum(toUInt128(id) * (2 * toUInt128(log_offset) + 1))),
-    toString(sum(toUInt128(id) * toUInt128({index})))
+    toString(sum(toUInt128({id}) * (2 * toUInt128(log_offset) + 1))),
+    toString(sum(toUInt128({id}) * toUInt128({index})))
 FROM {table}
 WHERE log_offset >= {{first:UInt64}} AND log_offset <= {{last:UInt64}}
     AND log_offset < arrayMap(bound -> toUInt64(bound), {{bounds:Array(String)}})[log_partition + 1]
@@ -45,7 +46,7 @@ GROUP BY log_partition, range
 """
 
 _ROWS = """
-SELECT log_offset, {index}, toString(id)
+SELECT log_offset, {index}, toString({id})
 FROM {table}
 WHERE log_partition = {{partition:UInt16}} AND log_offset >= {{first:UInt64}} AND log_offset <= {{last:UInt64}}
 """
@@ -110,4 +111,4 @@ def _range_values(wanted: OffsetRange) -> dict[str, Parameter]:
 
 
 def _filled(sql: str, table: PlacedTable) -> str:
-    return sql.format(table=table.name, index="log_index" if table.has_index else "0")
+    return sql.format(table=table.name, id=table.id, index="log_index" if table.has_index else "0")

@@ -28,7 +28,7 @@ from penstock.errors import PenstockError, StartError, WriterFenced
 from penstock.eventlog import EventLog, LogTail, StoredRecord
 from penstock.settings import Writer
 from penstock.telemetry import Metrics
-from schemas.record import is_deletion, sizes
+from schemas.record import is_removal, sizes
 from schemas.topics import Topic
 
 _HOLD_SECONDS = 30.0
@@ -290,7 +290,7 @@ class _Replay:
         if gaps:
             raise StartError(f"The log has lost records, so nothing can be rebuilt from it: {gaps[0]}.")
         self.records += len(records)
-        self.events += sum(sizes(record.value)[0] for record in records if not is_deletion(record.value))
+        self.events += sum(sizes(record.value)[0] for record in records if not is_removal(record.value))
         if time.monotonic() - self._reported > _REPORT_SECONDS:
             self._reported = time.monotonic()
             self._report(self._progress(ends))

@@ -18,7 +18,7 @@ from penstock.clickhouse import Tables
 from penstock.errors import StartError, TablesRefused
 from penstock.eventlog import EventLog
 from schemas.event import EventMark, decode_mark
-from schemas.record import MalformedRecord, UnknownFormat, is_deletion, pack_replay, unpack
+from schemas.record import MalformedRecord, UnknownFormat, is_removal, pack_replay, unpack
 from schemas.tables import EVENTS_PROBE
 
 _END_OF_LOG = 2**63 - 1
@@ -112,7 +112,7 @@ def _lines(tables: Tables, letter: StoredLetter) -> list[bytes]:
 
 
 def _record_lines(value: bytes) -> list[bytes]:
-    if is_deletion(value):
+    if is_removal(value):
         raise StillRefused("it is a deletion, which would remove other events by now: delete the name again")
     try:
         return unpack(value).lines.split(b"\n")

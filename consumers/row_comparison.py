@@ -9,9 +9,18 @@ from consumers.compared import Place, compare
 from consumers.expected import ExpectedEvent
 from consumers.findings import Findings
 from consumers.log_side import Folded, LogSide
-from consumers.placed import DERIVED_ROWS, EVENT_ROWS, PlacedTable, last_offsets, read_rows, read_seconds, read_sums
+from consumers.placed import (
+    DERIVED_ROWS,
+    EVENT_ROWS,
+    SAID_ROWS,
+    PlacedTable,
+    last_offsets,
+    read_rows,
+    read_seconds,
+    read_sums,
+)
 from consumers.seconds import Second, seconds_of
-from consumers.sums import LAST_OFFSET, OffsetRange, RangeKey, Sums, differing
+from consumers.sums import LAST_OFFSET, OffsetRange, RangeKey, RangeSums, Sums, differing
 from penstock.clickhouse import Tables
 
 _WINDOW_EVENTS = 20_000_000
@@ -23,7 +32,7 @@ class RowComparison:
     """The comparison under way.
 
     Attributes:
-        gone: events that a deletion behind what is compared has removed already, by partition.
+        gone: events that a removal behind what is compared has removed already, by partition.
         corrections: how many rows too many `events` has of each second; negative for too few.
     """
 
@@ -39,7 +48,7 @@ class RowComparison:
     def compare(self, table: PlacedTable) -> None:
         """Compares one table."""
         self.report(f"comparing {table.name}")
-        sums = self.folded.derived if table is DERIVED_ROWS else self.folded.events
+        sums = self._sums(table)
         found: dict[RangeKey, Sums] = {}
         for window in sums.windows(_WINDOW_EVENTS):
             found |= read_sums(self.tables, table, sums.width, self.through, window)
@@ -54,6 +63,11 @@ class RowComparison:
         for outside in self._outside(table):
             self._compare_rows(table, outside, 0, in_log=False)
 
+    def _sums(self, table: PlacedTable) -> RangeSums:
+        if table is DERIVED_ROWS:
+            return self.folded.derived
+        return self.folded.said if table is SAID_ROWS else self.folded.events
+
     def _outside(self, table: PlacedTable) -> Iterator[OffsetRange]:
         """Where there are rows of which the log has nothing."""
         lasts = last_offsets(self.tables, table)
@@ -67,7 +81,7 @@ class RowComparison:
         self.report(f"comparing {table.name}, partition {wanted.partition} from offset {wanted.first:,}")
         rows = read_rows(self.tables, table, wanted)
         seconds = read_seconds(self.tables, wanted) if table is EVENT_ROWS else None
-        self.side.follow_deletions()  # only now: what is gone by now is known to go
+        self.side.follow_removals()  # only now: what is gone by now is known to go
         events = self._expected(table, wanted) if in_log else {}
         optional = {
             place for place, event in events.items() if event and self._may_be_gone(table, wanted, event, place)
@@ -85,6 +99,8 @@ class RowComparison:
         for offset, record in self.side.records(wanted):
             if table is DERIVED_ROWS:
                 found |= {(offset, None, str(UUID(int=number))): None for number in record.derived}
+            elif table is SAID_ROWS:
+                found |= {(offset, event.index, str(UUID(int=event.number))): event for event in record.said}
             else:
                 found |= {
                     (offset, event.index if table.has_index else None, event.line.id): event for event in record.events
@@ -92,8 +108,9 @@ class RowComparison:
         return found
 
     def _may_be_gone(self, table: PlacedTable, wanted: OffsetRange, event: ExpectedEvent, place: Place) -> bool:
-        name = (event.line.project_id, event.line.name)
-        return table.loses_deleted and self.side.deleted.may_have(wanted.partition, place[0], name)
+        removals = self.side.removals
+        may_have = removals.may_have_erased if table is SAID_ROWS else removals.may_have
+        return may_have(wanted.partition, place[0], event.line)
 
     def _correct(self, partition: int, seconds: Counter[Second], events: list[ExpectedEvent]) -> None:
         expected = seconds_of(partition, events)

@@ -8,7 +8,8 @@ A sink whose partition was claimed by another must not insert any more, even if 
 sure: it states the range, *then* reads the claims. A newcomer claims, *then* reads the stated ranges. So either this
 sink sees the claim and stops, or the newcomer sees the range and inserts exactly it.
 
-A deletion is announced and concluded in the same way; in between, rows go instead of coming (`consumers.deletions`).
+A deletion or an erasure is announced and concluded in the same way; in between, rows go instead of coming
+(`consumers.deletions`, `consumers.erasures`).
 """
 
 import secrets
@@ -19,10 +20,13 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from consumers.batch import Batch
-from consumers.copies import Place, second_copies
+from consumers.contacts import contact_lines
+from consumers.copies import second_copies
 from consumers.deadletter import DeadLetter
-from consumers.decode import DecodedRecord, decode, decode_deletion
+from consumers.decode import DecodedRecord, decode, decode_removal
 from consumers.deletions import delete_before
+from consumers.erasures import erase_before
+from consumers.subscriptions import Place
 from penstock.clickhouse import Tables
 from penstock.clickhouse.generations import Generation
 from penstock.clickhouse.progress import (
@@ -36,9 +40,10 @@ from penstock.clickhouse.progress import (
 )
 from penstock.errors import TablesRefused, Unavailable, WriterFenced
 from schemas.deletion import Deletion
+from schemas.erasure import Erasure
 from schemas.event import EventMark
-from schemas.record import MalformedRecord, is_deletion, unpositioned
-from schemas.tables import DEAD_LETTERS, DERIVED_IDS, EVENTS, EVENTS_PROBE, LATE_IDS
+from schemas.record import MalformedRecord, is_removal, unpositioned
+from schemas.tables import CONTACT_FACTS, DEAD_LETTERS, DERIVED_IDS, EVENTS, EVENTS_PROBE, LATE_IDS
 from schemas.topics import Topic
 
 _ENDS_TRUSTED_MS = 3000
@@ -65,7 +70,7 @@ class Prepared:
     Attributes:
         records: by offset; those that could not be decoded are missing.
         dead: what must be set aside of it.
-        deletion: what the batch is instead of events.
+        removal: what the batch is instead of events.
         refused: those of the events that the tables cannot read, as far as they were asked; they are dead, too.
         is_set_aside: whether that was done with all that is dead.
     """
@@ -73,7 +78,7 @@ class Prepared:
     batch: Batch
     records: Mapping[int, DecodedRecord]
     dead: list[DeadLetter]
-    deletion: Deletion | None = None
+    removal: Deletion | Erasure | None = None
     refused: Mapping[Place, DeadLetter] = field(default_factory=dict)
     is_set_aside: bool = False
 
@@ -93,7 +98,7 @@ class Written:
     """What a batch came to.
 
     Attributes:
-        stored: rows that are in the tables.
+        stored: rows that are in the tables, events that were emitted among them.
         repeated: second copies that were refused.
         dead: what was set aside.
         accepted_ms: when each record's first event was received.
@@ -114,16 +119,16 @@ def prepare(batch: Batch) -> Prepared:
     Raises:
         UnknownFormat: a newer version wrote a record.
     """
-    records, dead, deletion = {}, [], None
+    records, dead, removal = {}, [], None
     for record in batch.records:
         try:
-            if is_deletion(record.value):  # then it is the batch's only record
-                deletion = decode_deletion(record)
+            if is_removal(record.value):  # then it is the batch's only record
+                removal = decode_removal(record)
             else:
                 records[record.offset] = decode(record)
         except MalformedRecord as error:
             dead.append(DeadLetter(batch.partition, record.offset, None, str(error), record.value or b""))
-    return Prepared(batch, records, dead, deletion)
+    return Prepared(batch, records, dead, removal)
 
 
 class Sink:
@@ -230,7 +235,7 @@ class Sink:
             raise WriterFenced(f"Another writer has taken the partitions {lost}")
 
     def insert(self, ready: Prepared) -> Written | Prepared:
-        """Inserts an announced batch, or carries out its deletion; the same call again changes nothing.
+        """Inserts an announced batch, or removes what it says; the same call again changes nothing.
 
         Nothing of a batch is inserted before what is dead in it is set aside: once its token is used, the tables take
         no more of it, also not what another version could read.
@@ -242,33 +247,45 @@ class Sink:
             TablesUnavailable: not known whether it was inserted; insert again.
             TablesRefused: the tables refuse it although every line for itself is good.
         """
-        if ready.deletion is not None:
+        if ready.removal is not None:
             with self._deleting:
-                deleted = delete_before(self._tables, ready.deletion, ready.batch.partition, ready.batch.first)
-            return Written(ready.batch, 0, 0, [], [], deleted)
+                removed = self._remove(ready, ready.removal)
+            return Written(ready.batch, 0, 0, [], [], removed)
         if ready.dead and not ready.is_set_aside:
             return self._with_refused(ready)
         return self._insert_events(ready)
+
+    def _remove(self, ready: Prepared, removal: Deletion | Erasure) -> int:
+        partition, offset = ready.batch.partition, ready.batch.first
+        if isinstance(removal, Deletion):
+            return delete_before(self._tables, removal, partition, offset)
+        return erase_before(self._tables, removal, partition, offset, ready.token(self._claimed.number))
 
     def _with_refused(self, ready: Prepared) -> Prepared:
         refused = self._refused_events(ready.batch.partition, _places(ready, ()))
         return replace(ready, dead=[*ready.dead, *refused.values()], refused=refused)
 
     def _insert_events(self, ready: Prepared) -> Written | Prepared:
-        repeated = second_copies(self._tables, ready.records, ready.batch.partition, ready.batch.first, ready.refused)
-        dropped = repeated | ready.refused.keys()
+        partition, first = ready.batch.partition, ready.batch.first
+        repeated = second_copies(self._tables, ready.records, partition, first, ready.refused)
+        contacts = contact_lines(self._tables, ready.records, partition, first, repeated | ready.refused.keys())
+        dropped = repeated | ready.refused.keys() | contacts.changes
         try:
-            self._insert_lines(EVENTS, _lines(ready, dropped), ready)
+            self._insert_lines(EVENTS, [*_lines(ready, dropped), *contacts.events], ready)
         except TablesRefused:
             if ready.dead or not (found := self._with_refused(ready)).dead:
                 raise
             return found
-        self._insert_lines(DERIVED_IDS, _id_lines(ready, dropped, lambda record: record.derived), ready)
+        emitted = [_id_line(mark, partition, offset) for offset, mark in contacts.marks]
+        derived = _id_lines(ready, dropped, lambda record: record.derived)
+        self._insert_lines(CONTACT_FACTS, contacts.facts, ready)
+        self._insert_lines(DERIVED_IDS, [*derived, *emitted], ready)
         self._insert_lines(LATE_IDS, _id_lines(ready, dropped, lambda record: record.late), ready)
+        stored = ready.good - len(repeated) - len(contacts.changes) + len(emitted)
         accepted_ms = [decoded.accepted_ms for decoded in ready.records.values()]
-        return Written(ready.batch, ready.good - len(repeated), len(repeated), ready.dead, accepted_ms)
+        return Written(ready.batch, stored, len(repeated), ready.dead, accepted_ms)
 
-    def _insert_lines(self, table: str, lines: list[bytes], ready: Prepared) -> None:
+    def _insert_lines(self, table: str, lines: Sequence[bytes], ready: Prepared) -> None:
         if lines:
             self._tables.insert(table, b"\n".join(lines), token=ready.token(self._claimed.number))
 
@@ -377,13 +394,16 @@ def _id_lines(
     ready: Prepared, dropped: Collection[Place], wanted: Callable[[DecodedRecord], Mapping[int, EventMark]]
 ) -> list[bytes]:
     """The rows of the batch's ids that are wanted, without those of some events."""
-    partition = ready.batch.partition
     return [
-        msgspec.json.encode(_PlacedId(mark.id, partition, offset, mark.project_id, mark.occurred_at))
+        _id_line(mark, ready.batch.partition, offset)
         for offset, decoded in ready.records.items()
         for index, mark in wanted(decoded).items()
         if (offset, index) not in dropped
     ]
+
+
+def _id_line(mark: EventMark, partition: int, offset: int) -> bytes:
+    return msgspec.json.encode(_PlacedId(mark.id, partition, offset, mark.project_id, mark.occurred_at))
 
 
 def _places(ready: Prepared, dropped: Collection[Place]) -> list[tuple[Place, bytes]]:

@@ -2,17 +2,19 @@
 
 It works while the writer writes. Each partition is compared up to what was stored when it began; what comes later is
 left alone. A deletion that comes later may have reached some tables and others not, so its name is forgiven what it
-lacks.
+lacks, and a contact that is erased later.
 
-The log is read twice: first for its deletions, which say what must be gone, then for its events. These are added up by
+The log is read twice: first for what it removes, which must be gone, then for its events. These are added up by
 ranges of offsets, and so are the rows of each table, in one statement; only ranges that differ are read again and
 compared event by event (`consumers.sums` says why that is enough). Counters are compared with the rows that they count
-(`consumers.counted`), and what is wrong with the rows is taken into account.
+(`consumers.counted`), and what is wrong with the rows is taken into account. Contacts are folded anew from the log, and
+compared one by one (`consumers.contact_comparison`).
 """
 
 import time
 from collections.abc import Callable
 
+from consumers.contact_comparison import ContactComparison
 from consumers.count_comparison import COUNTER_TABLES, CountComparison
 from consumers.counted import Counters
 from consumers.findings import Findings, PartitionFound, Verification, totals
@@ -22,7 +24,7 @@ from consumers.row_comparison import RowComparison
 from penstock.clickhouse.generations import Generation
 from penstock.clickhouse.progress import NONE, read_progress
 from penstock.eventlog import EventLog
-from schemas.tables import DERIVED_IDS, EVENTS
+from schemas.tables import CONTACTS, DERIVED_IDS, EVENTS
 
 
 def verify(
@@ -44,10 +46,11 @@ def verify(
     through = {part: progress[part].stored_through if part in progress else NONE for part in range(log.partitions)}
     with LogSide(log, tables, through, report) as side:
         side.expect_whole()
-        side.follow_deletions()
+        side.follow_removals()
         rows = RowComparison(tables, side, side.fold(), through, findings, report)
         for table in PLACED_TABLES:
             rows.compare(table)
+        ContactComparison(tables, side, through, findings, report).compare()
         CountComparison(Counters(tables, report, sleep), side, through, findings).compare(rows.corrections)
         ends = side.ends()
     partitions = [_partition(number, rows, ends.get(number, 0)) for number in findings.partitions(EVENTS)]
@@ -64,6 +67,7 @@ def _partition(number: int, rows: RowComparison, end: int) -> PartitionFound:
         dead_letters=log.dead,
         repeated=log.repeated,
         deleted=log.deleted + rows.gone[number],
+        emitted=log.emitted,
         stored=tally.stored,
         missing=tally.missing + log.unreadable,
         double=tally.double,
@@ -73,7 +77,7 @@ def _partition(number: int, rows: RowComparison, end: int) -> PartitionFound:
 
 def _result(generation: int, findings: Findings, partitions: list[PartitionFound], seconds: float) -> Verification:
     placed = [table.name for table in PLACED_TABLES if table.name not in (EVENTS, DERIVED_IDS)]
-    projections = [findings.projection(name) for name in (*placed, *COUNTER_TABLES.values())]
+    projections = [findings.projection(name) for name in (*placed, CONTACTS, *COUNTER_TABLES.values())]
     derived_ids = findings.projection(DERIVED_IDS)
     faults = totals([*partitions, *projections, derived_ids])
     return Verification(

@@ -10,19 +10,12 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import UNSET
 
-from ingest.fields import (
-    MAX_EMAIL,
-    SHORT_DATA,
-    data_errors,
-    email_error,
-    idempotency_key_error,
-    name_error,
-    occurred_ms,
-)
-from ingest.members import decode
+from ingest.fields import MAX_EMAIL, email_error, idempotency_key_error, name_error, occurred_ms
 from penstock.auth import Principal
+from penstock.data import SHORT_DATA, data_errors
 from penstock.errors import FieldError, ValidationFailed
 from penstock.eventlog import Entry
+from penstock.members import decode
 from schemas.event import Event, encode_event
 from schemas.ids import contact_id, derived_event_id, event_id
 from schemas.times import to_wire
@@ -60,7 +53,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     partitions: int
 
 
-class Accepted(Entry, frozen=True, gc=False):
+class Accepted(Entry, frozen=True, gc=False, kw_only=True):
     """An event that is ready for the log, and what its caller is told."""
 
     event: str
@@ -143,7 +136,7 @@ def _accept(body: TrackBody, caller: Caller, key: str | None, plain: bool) -> Ac
             key is not None,
         )
     )
-    return Accepted(partition, line, key is not None, event, contact_uuid, timestamp)
+    return Accepted(partition, line, key is not None, event=event, contact=contact_uuid, timestamp=timestamp)
 
 
 @lru_cache(maxsize=16_384)  # people send more than one event; a hit saves the address check and the digest

@@ -1,9 +1,13 @@
-"""The ingest process: the write routes and nothing else. It needs the log, and neither ClickHouse nor a query."""
+"""The ingest process: the write routes and nothing else. It needs the log, and neither ClickHouse nor a query.
+
+Only whom a contact's id stands for is somebody else's to say.
+"""
 
 from collections.abc import Mapping
 
 from fastapi import FastAPI
 
+from ingest.contacts import ContactDirectory
 from ingest.intake import Authenticator, Intake
 from ingest.routes import direct_routes, write_routes
 from ingest.sns.source import SnsSource
@@ -24,12 +28,14 @@ def create_app(
     metrics: Metrics,
     checks: Mapping[str, Check],
     sns: SnsSource,
+    contacts: ContactDirectory,
 ) -> Shell:
     """The application. The parts that are passed in are open and stay so while it serves."""
     app = FastAPI(**describe("penstock ingest"))
     limit = write_limit(settings.limits, metrics)
     intake = Intake(settings.ingest, log=log, authenticate=authenticate, clock=clock, metrics=metrics, limit=limit)
-    app.include_router(write_routes(intake, sns))
+    app.include_router(write_routes(intake, sns, contacts))
     app.include_router(operation_routes(metrics, checks))
     origins = settings.query.cors_origins
-    return install(app, metrics, direct=direct_routes(intake, sns), origins=origins, access=settings.log.access)
+    direct = direct_routes(intake, sns, contacts)
+    return install(app, metrics, direct=direct, origins=origins, access=settings.log.access)

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
 from ingest.accept import Accepted, Caller, ItemBody, accept_decoded, accept_item, is_plain
-from ingest.body import NDJSON_TYPES
-from ingest.members import check_syntax, check_utf8, malformed
-from ingest.surrogates import has_half, masked, unmasked
+from penstock.body import NDJSON_TYPES
 from penstock.errors import FieldError, MalformedBody, PayloadTooLarge, RequestError, ValidationFailed
+from penstock.members import check_syntax, check_utf8, malformed
+from penstock.surrogates import has_half, masked, unmasked
 
 Outcome = Accepted | RequestError
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +144,13 @@ def accept_batch(
 
 
 def outcomes(
-    items: Sequence[bytes | msgspec.Raw], limits: BatchLimits, accept: Callable[[int, bytes], Accepted]
-) -> list[Outcome]:
+    items: Sequence[bytes | msgspec.Raw], limits: BatchLimits, accept: Callable[[int, bytes], Made]
+) -> list[Made | RequestError]:
     """What `accept` makes of each item, by its number and its text, or why it is refused."""
     return [_outcome(index, bytes(item), limits, accept) for index, item in enumerate(items)]
 
 
-def _outcome(index: int, item: bytes, limits: BatchLimits, accept: Callable[[int, bytes], Accepted]) -> Outcome:
+def _outcome(index: int, item: bytes, limits: BatchLimits, accept: Callable[[int, bytes], Made]) -> Made | RequestError:
     try:
         if len(item) > limits.event_bytes:
             raise PayloadTooLarge(f"The event is larger than {limits.event_bytes} bytes")

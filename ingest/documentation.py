@@ -33,6 +33,15 @@ SNS_ERRORS: dict[int | str, dict[str, Any]] = {
     403: {"model": ErrorResponse, "description": "INVALID_SIGNATURE, TOPIC_NOT_REGISTERED, PROJECT_DISABLED"},
 }
 
+UNKNOWN_CONTACT: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorResponse, "description": "RESOURCE_NOT_FOUND: no contact of the project has this id"},
+    503: ERRORS[503]
+    | {
+        "description": "SERVICE_UNAVAILABLE: not acknowledged, or not known whom a `contactId` stands for; try again "
+        "after Retry-After, or send `email`."
+    },
+}
+
 ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "headers": {

@@ -4,18 +4,12 @@ import re
 import unicodedata
 from functools import lru_cache
 
-import msgspec
-
 from penstock.errors import FieldError
-from schemas.names import MAX_NAME, MAX_REFERENCE, is_reserved
+from schemas.names import MAX_NAME, MAX_REASON, MAX_REFERENCE, is_reserved
 from schemas.times import parse_iso, to_ms
 
 MAX_EMAIL = 320
 MAX_KEY = 255
-MAX_DEPTH = 64
-SHORT_DATA = 2 * MAX_DEPTH
-"""Bytes: data that is no longer cannot be nested too deeply, as every level has two brackets."""
-
 MAX_AHEAD_MS = 5 * 60 * 1000
 
 _ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
@@ -27,9 +21,6 @@ _MARKS = frozenset({"Mn", "Mc"})
 _JOINERS = "\u200c\u200d"
 
 _PRINTABLE = re.compile(r"[ -~]+")
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_ALIKE = bytes.maketrans(b"{}", b"[]")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def name_error(name: str) -> FieldError | None:
@@ -93,6 +84,15 @@ def reference_error(field: str, text: str) -> FieldError | None:
     return None
 
 
+def reason_error(reason: str) -> FieldError | None:
+    """What is wrong with why a subscription changed."""
+    if not reason:
+        return FieldError("reason", "The reason has at least 1 character, or is left out", "too_small")
+    if len(reason) > MAX_REASON:
+        return FieldError("reason", f"The reason has at most {MAX_REASON} characters", "too_big")
+    return None
+
+
 def occurred_ms(text: str, now_ms: int) -> int | FieldError:
     """The moment of a `timestamp`, or what is wrong with it. ClickHouse keeps nothing before 1970 in its hours."""
     try:
@@ -104,34 +104,3 @@ def occurred_ms(text: str, now_ms: int) -> int | FieldError:
     if moment < 0:
         return FieldError("timestamp", "Before 1970", "too_small")
     return moment
-
-
-def data_errors(data: bytes) -> list[FieldError]:
-    """All that is wrong with the JSON text of `data` (its syntax is known to be right)."""
-    found = [error] if (error := depth_error(data)) else []
-    if data[:1] == b"{" and (b"locale" in data or b"\\" in data) and not _has_good_locale(data):
-        found.append(FieldError("data.locale", "Must be a string", "invalid_type"))
-    return found
-
-
-def depth_error(data: bytes) -> FieldError | None:
-    """What is wrong with the nesting of `data`."""
-    if len(data) > SHORT_DATA and data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
-        return FieldError("data", f"Nested deeper than {MAX_DEPTH} levels", "custom")
-    return None
-
-
-def _is_deep(data: bytes) -> bool:
-    """Peels the innermost brackets off, all at once, as often as may be: linear in C, whatever the text is."""
-    brackets = _STRING.sub(b"", data).translate(_ALIKE, _NOT_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
-
-
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-def _has_good_locale(data: bytes) -> bool:
-    locale = _members.decode(data).get("locale")
-    return locale is None or bytes(locale)[:1] == b'"' or bytes(locale) == b"null"  # null deletes it from the contact

@@ -1,18 +1,23 @@
-"""`POST /v1/hooks/email` and `POST /webhooks/sns`: what mail systems report, from request to acknowledgement."""
+"""The hooks: what other systems report of mails and contacts, from request to acknowledgement."""
+
+from collections.abc import Mapping, Sequence
 
 import structlog
 from starlette.types import Receive, Scope
 
 from ingest import answers
-from ingest.accept import Accepted
-from ingest.body import JSON_TYPES
+from ingest.accept import Accepted, Caller
+from ingest.batch import Outcome
+from ingest.contacts import ContactDirectory
 from ingest.intake import Intake, body_type
 from ingest.mail import accept_mail, accept_report
 from ingest.sns.message import SnsMessage, read_message
 from ingest.sns.reports import reports_of
 from ingest.sns.source import SnsSource
+from ingest.subscription import Read, accept_subscription, accept_subscriptions, read_subscription, unnamed
 from penstock.auth import Principal
-from penstock.errors import MalformedBody, PayloadTooLarge, ValidationFailed
+from penstock.body import JSON_TYPES
+from penstock.errors import MalformedBody, NotFound, PayloadTooLarge, Unavailable, ValidationFailed
 from penstock.http import RawResponse
 
 _log = structlog.get_logger(__name__)
@@ -21,28 +26,66 @@ _log = structlog.get_logger(__name__)
 class HookRoutes:
     """The hooks as direct routes (see `penstock.http`)."""
 
-    def __init__(self, intake: Intake, sns: SnsSource) -> None:
+    def __init__(self, intake: Intake, sns: SnsSource, contacts: ContactDirectory) -> None:
         self._intake = intake
         self._sns = sns
+        self._contacts = contacts
 
     async def email(self, scope: Scope, receive: Receive) -> RawResponse:
         """`POST /v1/hooks/email`."""
-        intake, head = self._intake, dict(scope["headers"])
-        principal = intake.admit(scope, head, secret_only=True)
-        body_type(head, JSON_TYPES)
-        body = await intake.read(scope, receive, head, intake.max_batch_bytes)
-        caller = intake.caller(principal)
+        intake = self._intake
+        body, caller = await self._read(scope, receive)
         try:
             accepted = accept_mail(body, caller, intake.limits)
         except (MalformedBody, PayloadTooLarge, ValidationFailed):
             intake.reject()
             raise
         if isinstance(accepted, list):
-            intake.charge(scope, principal, len(accepted))
-            position = await intake.append_accepted(accepted, caller)
-            return RawResponse(200, answers.batch(accepted), answers.headers(position))
-        position = await intake.append([accepted], caller)
+            intake.charge(scope, caller.principal, len(accepted))
+            return await self._answer_array(accepted, caller)
+        return await self._answer_one(accepted, caller)
+
+    async def contact(self, scope: Scope, receive: Receive) -> RawResponse:
+        """`POST /v1/hooks/contact`."""
+        intake = self._intake
+        body, caller = await self._read(scope, receive)
+        try:
+            read = read_subscription(body, caller, intake.limits)
+            if isinstance(read, list):
+                intake.charge(scope, caller.principal, len(read))
+                outcomes = accept_subscriptions(read, caller, await self._emails(read, caller))
+                return await self._answer_array(outcomes, caller)
+            accepted = accept_subscription(read, caller, await self._emails([read], caller))
+        except (MalformedBody, NotFound, PayloadTooLarge, ValidationFailed):
+            intake.reject()
+            raise
+        return await self._answer_one(accepted, caller)
+
+    async def _emails(self, read: Sequence[Read], caller: Caller) -> Mapping[str, str]:
+        contact_ids = unnamed(read)
+        if not contact_ids:
+            return {}
+        try:
+            return await self._contacts.emails_of(caller.principal.project_id, contact_ids)
+        except Unavailable as error:
+            message = f"Whom `contactId` stands for cannot be told now; send `email` instead: {error.message}"
+            raise Unavailable(message, retry_after_seconds=error.retry_after_seconds) from error
+
+    async def _read(self, scope: Scope, receive: Receive) -> tuple[bytes, Caller]:
+        """A body of JSON and whose it is; a hook takes one object or an array."""
+        intake, head = self._intake, dict(scope["headers"])
+        principal = intake.admit(scope, head, secret_only=True)
+        body_type(head, JSON_TYPES)
+        body = await intake.read(scope, receive, head, intake.max_batch_bytes)
+        return body, intake.caller(principal)
+
+    async def _answer_one(self, accepted: Accepted, caller: Caller) -> RawResponse:
+        position = await self._intake.append([accepted], caller)
         return RawResponse(200, answers.tracked(accepted), answers.headers(position))
+
+    async def _answer_array(self, outcomes: Sequence[Outcome], caller: Caller) -> RawResponse:
+        position = await self._intake.append_accepted(outcomes, caller)
+        return RawResponse(200, answers.batch(outcomes), answers.headers(position))
 
     async def sns(self, scope: Scope, receive: Receive) -> RawResponse:
         """`POST /webhooks/sns`. SNS sends JSON as text, so the body's type says nothing."""

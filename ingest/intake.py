@@ -11,10 +11,10 @@ from starlette.types import Receive, Scope
 
 from ingest.accept import Accepted, Caller
 from ingest.batch import BatchLimits, Outcome
-from ingest.body import BodyRoom, media_type, read_body
 from penstock.auth import Principal
+from penstock.body import BodyRoom, expect_once, media_type, read_body
 from penstock.clock import Clock
-from penstock.errors import MalformedBody, ProjectDisabled
+from penstock.errors import ProjectDisabled
 from penstock.eventlog import Entry, EventLog
 from penstock.http import only_header
 from penstock.rate_limit import RateLimit
@@ -26,7 +26,7 @@ Head = Mapping[bytes, bytes]
 """A request's headers by their name in lower case."""
 
 _ONCE = (b"idempotency-key", b"content-encoding", b"content-type")
-"""Headers of which there is one: which of several is meant, nobody can say."""
+"""Headers of which there is one."""
 
 
 class Authenticator(Protocol):
@@ -84,7 +84,7 @@ class Intake:
         if not principal.enabled:
             raise ProjectDisabled
         if is_any_repeated:
-            _expect_once(scope)
+            expect_once(scope, _ONCE)
         if self._limit is not None:
             self._limit.take(scope, principal.project_id)
         return principal
@@ -150,10 +150,3 @@ class Intake:
 def body_type(head: Head, allowed: Collection[bytes]) -> bytes:
     """The body's media type; see `media_type`."""
     return media_type(head.get(b"content-type"), allowed)
-
-
-def _expect_once(scope: Scope) -> None:
-    names = [name for name, _ in scope["headers"]]
-    for name in _ONCE:
-        if names.count(name) > 1:
-            raise MalformedBody(f"The header {name.decode()} is repeated", suggestion="Send it once.")

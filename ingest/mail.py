@@ -7,10 +7,11 @@ from msgspec import UNSET, UnsetType
 
 from ingest.accept import Accepted, Caller, contact_of
 from ingest.batch import BatchLimits, Outcome, outcomes, split
-from ingest.body import JSON_TYPES
-from ingest.fields import depth_error, email_error, occurred_ms, reference_error
-from ingest.members import decode
+from ingest.fields import email_error, occurred_ms, reference_error
+from penstock.body import JSON_TYPES
+from penstock.data import depth_error
 from penstock.errors import FieldError, PayloadTooLarge, ValidationFailed
+from penstock.members import decode
 from schemas.event import Event, encode_event
 from schemas.ids import derived_event_id, event_id
 from schemas.names import MAIL_EVENTS
@@ -96,7 +97,8 @@ def accept_report(body: MailBody, caller: Caller, cause: tuple[str, str] | None)
         subscribed=False if _unsubscribes(body) else None,
         derived=derived is not None,
     )
-    return Accepted(partition, encode_event(event), event.derived, event.id, contact_uuid, timestamp)
+    line = encode_event(event)
+    return Accepted(partition, line, event.derived, event=event.id, contact=contact_uuid, timestamp=timestamp)
 
 
 def _cause(body: MailBody, now_ms: int) -> tuple[str, str] | None:

@@ -2,12 +2,14 @@
 
 from fastapi import APIRouter, Request, Response
 
+from ingest.contacts import ContactDirectory
 from ingest.documentation import (
     ANSWER,
     CONTENT_ENCODING,
     ERRORS,
     IDEMPOTENCY_KEY,
     SNS_ERRORS,
+    UNKNOWN_CONTACT,
     batch_schema,
     described,
     schema_of,
@@ -22,6 +24,7 @@ from penstock.routing import ExactRoute
 from schemas.wire import (
     BatchItem,
     BatchResponse,
+    ContactHookRequest,
     DoneResponse,
     MailHookRequest,
     SnsRequest,
@@ -32,6 +35,7 @@ from schemas.wire import (
 TRACK = "/v1/track"
 BATCH = "/v1/track/batch"
 EMAIL_HOOK = "/v1/hooks/email"
+CONTACT_HOOK = "/v1/hooks/contact"
 SNS = "/webhooks/sns"
 
 _TRACK = """
@@ -62,6 +66,14 @@ The same report counts once, however often it is sent: the same by its `id`; whe
 `messageId`, `timestamp` and `email` together; where `messageId` or `timestamp` are missing too, every post counts.
 """
 
+_CONTACT_HOOK = """
+That a contact subscribed or unsubscribed somewhere else. Takes a secret key. One object, 64 KiB at most, answered like
+`/v1/track`; or an array of up to 1,000, each with its own outcome, answered like `/v1/track/batch`.
+
+The contact is named by `email`, which makes a new one where there is none, or by `contactId`, which must be known (404
+`RESOURCE_NOT_FOUND`; in an array the item's error). Where the subscription changes, `contact.subscribed` or
+`contact.unsubscribed` is emitted: `event` is its id, and the `reason` is in its `data`.
+"""
 
 _SNS = """
 Amazon SES event publishing through an SNS topic that is registered for a project (`penstock topic-arn add`). There is
@@ -73,22 +85,23 @@ sender); a redelivery counts once. Messages that are none of these are acknowled
 """
 
 
-def direct_routes(intake: Intake, sns: SnsSource) -> dict[str, DirectRoute]:
+def direct_routes(intake: Intake, sns: SnsSource, contacts: ContactDirectory) -> dict[str, DirectRoute]:
     """The routes for the shell, by path."""
-    track, hooks = TrackRoutes(intake), HookRoutes(intake, sns)
+    track, hooks = TrackRoutes(intake), HookRoutes(intake, sns, contacts)
     routes: dict[str, DirectRoute] = {
         TRACK: track.track,
         BATCH: track.batch,
         EMAIL_HOOK: hooks.email,
+        CONTACT_HOOK: hooks.contact,
         SNS: hooks.sns,
     }
     return {path: limited_route(route) for path, route in routes.items()} if intake.is_limited else routes
 
 
-def write_routes(intake: Intake, sns: SnsSource) -> APIRouter:
+def write_routes(intake: Intake, sns: SnsSource, contacts: ContactDirectory) -> APIRouter:
     """The same routes behind FastAPI."""
     router = APIRouter(tags=["write"], route_class=ExactRoute)
-    routes = direct_routes(intake, sns)
+    routes = direct_routes(intake, sns, contacts)
     headers = [IDEMPOTENCY_KEY, CONTENT_ENCODING]
 
     @router.post(
@@ -134,6 +147,22 @@ def write_routes(intake: Intake, sns: SnsSource) -> APIRouter:
     )
     async def report_mail(request: Request) -> Response:
         return as_starlette(await routes[EMAIL_HOOK](request.scope, request.receive))
+
+    change = schema_of(ContactHookRequest)
+
+    @router.post(
+        CONTACT_HOOK,
+        summary="Report that contacts subscribed or unsubscribed",
+        description=_CONTACT_HOOK,
+        response_model=TrackResponse | BatchResponse,
+        responses=ANSWER | ERRORS | UNKNOWN_CONTACT,
+        openapi_extra=described(
+            {"application/json": {"anyOf": [change, {"type": "array", "items": change, "maxItems": 1000}]}},
+            [CONTENT_ENCODING],
+        ),
+    )
+    async def report_subscription(request: Request) -> Response:
+        return as_starlette(await routes[CONTACT_HOOK](request.scope, request.receive))
 
     @router.post(
         SNS,

@@ -5,9 +5,9 @@ from starlette.types import Receive, Scope
 from ingest import answers
 from ingest.accept import accept_track
 from ingest.batch import accept_body
-from ingest.body import JSON_TYPES, NDJSON_TYPES
 from ingest.fields import idempotency_key_error
 from ingest.intake import Intake, body_type
+from penstock.body import JSON_TYPES, NDJSON_TYPES
 from penstock.errors import MalformedBody, ValidationFailed
 from penstock.http import RawResponse
 

@@ -21,6 +21,7 @@ from penstock.clickhouse.gateway import ClientTables
 from penstock.clickhouse.generations import Generations, LiveTables
 from penstock.clickhouse.migrate import check_version, migrate
 from penstock.clock import SystemClock
+from penstock.contacts import ContactDirectory
 from penstock.errors import StartError
 from penstock.eventlog.sqlite import SqliteLog
 from penstock.http import Shell, describe, install, operation_routes
@@ -28,13 +29,11 @@ from penstock.opening import make_tables
 from penstock.operating import Workplace, answering
 from penstock.operations import OPERATIONS
 from penstock.projects import ControlFollower, NewProject, create_project
-from penstock.rate_limit import read_limit, write_limit
+from penstock.rate_limit import write_limit
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
-from query_api.app import make_freshness, running
-from query_api.deleting import Deleter
+from query_api.app import make_freshness, query_routes, running
 from query_api.reader import Reader
-from query_api.routes import read_routes
 from schemas.control import control_key, encode_subject
 
 _KEYS_SECONDS = 10
@@ -120,28 +119,33 @@ class Embedded:
         intake = Intake(settings.ingest, log=log, authenticate=ring, clock=self._clock, metrics=metrics, limit=limit)
         live = LiveTables(generations)
         reader, freshness = Reader(live, settings, metrics), make_freshness(settings, live, log.ends)
+        contacts = ContactDirectory(live, log.ends, freshness.wait_for)
         checks = {"log": log.check, "keys": follower.check, "tables": lambda: check_version(generations)}
         app = FastAPI(**describe("penstock"))
-        app.include_router(write_routes(intake, sns))
+        app.include_router(write_routes(intake, sns, contacts))
         app.include_router(
-            read_routes(
+            query_routes(
+                settings,
                 authenticate=ring,
                 reader=reader,
                 freshness=freshness,
-                deleter=Deleter(log, reader=reader, freshness=freshness, clock=self._clock),
-                after_position_seconds=settings.query.after_position_seconds,
-                limit=read_limit(settings.limits, metrics),
+                markers=log,
+                contacts=contacts,
+                metrics=metrics,
             )
         )
         app.include_router(operation_routes(metrics, checks))
-        async with running(reader, freshness):
-            yield install(
-                app,
-                metrics,
-                direct=direct_routes(intake, sns),
-                origins=settings.query.cors_origins,
-                access=settings.log.access,
-            )
+        try:
+            async with running(reader, freshness):
+                yield install(
+                    app,
+                    metrics,
+                    direct=direct_routes(intake, sns, contacts),
+                    origins=settings.query.cors_origins,
+                    access=settings.log.access,
+                )
+        finally:
+            await asyncio.to_thread(contacts.close)
 
     def greet(self, address: str, as_json: bool) -> None:
         """Says where it listens; on the first start also the keys, with a line that works."""

@@ -13,7 +13,9 @@ from ingest.sns.source import sns_source
 from penstock.auth import KeyRing
 from penstock.clickhouse.generations import Generations, LiveTables
 from penstock.clickhouse.migrate import check_version
+from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
+from penstock.contacts import ContactDirectory, Polling, TailEnds
 from penstock.eventlog.kafka import KafkaLog
 from penstock.http import Shell, describe, install, operation_routes
 from penstock.opening import make_tables
@@ -34,13 +36,31 @@ async def _followed_keys(log: KafkaLog) -> AsyncIterator[tuple[KeyRing, ControlF
 
 
 @asynccontextmanager
+async def _directory(settings: Settings, log: KafkaLog) -> AsyncIterator[ContactDirectory]:
+    """The contacts; nothing is connected before somebody asks for one."""
+    tables = make_tables(settings, only_reads=True)
+    live, ends = LiveTables(Generations(tables)), TailEnds(log)
+    contacts = ContactDirectory(live, ends, Polling(lambda: read_progress(live.refresh())))
+    try:
+        yield contacts
+    finally:
+        await asyncio.to_thread(contacts.close)
+        await asyncio.to_thread(ends.close)
+        tables.close()
+
+
+@asynccontextmanager
 async def open_ingest(settings: Settings) -> AsyncIterator[Shell]:
-    """Ingest: the log and the keys."""
+    """Ingest: the log and the keys; the tables only where a contact is named by its id."""
     log = KafkaLog(settings.kafka, max_pending_bytes=settings.ingest.max_pending_bytes)
     metrics = Metrics()
     await log.start()
     try:
-        async with _followed_keys(log) as (ring, follower), sns_source(settings.sns) as sns:
+        async with (
+            _followed_keys(log) as (ring, follower),
+            sns_source(settings.sns) as sns,
+            _directory(settings, log) as contacts,
+        ):
             metrics.log_pending_bytes.set_function(lambda: log.pending_bytes)
             yield create_ingest(
                 settings,
@@ -50,6 +70,7 @@ async def open_ingest(settings: Settings) -> AsyncIterator[Shell]:
                 metrics=metrics,
                 checks={"log": log.check, "keys": follower.check},
                 sns=sns,
+                contacts=contacts,
             )
     finally:
         await log.stop()
@@ -63,13 +84,14 @@ async def open_query(settings: Settings) -> AsyncIterator[Shell]:
     log = KafkaLog(settings.kafka)
     tables = make_tables(settings, only_reads=True)
     generations = Generations(tables)
-    await log.start()  # for deletions
+    await log.start()  # for deletions and changes
     try:
-        async with _followed_keys(log) as (ring, follower):
+        async with _followed_keys(log) as (ring, follower), _directory(settings, log) as contacts:
             app = create_query(
                 settings,
                 live=LiveTables(generations),
                 markers=log,
+                contacts=contacts,
                 authenticate=ring,
                 metrics=Metrics(),
                 checks={"keys": follower.check, "tables": lambda: check_version(generations)},

@@ -1,8 +1,10 @@
-"""HTTP out: answers questions about events from the tables. Never writes, and knows nothing of the log."""
+"""HTTP out: answers questions about events and contacts from the tables, which it never writes.
 
-from query_api.app import create_app
+What is to change is put into the log that it is given, and knows nothing else of.
+"""
+
+from query_api.app import create_app, query_routes
 from query_api.freshness import Freshness
 from query_api.reader import Reader
-from query_api.routes import read_routes
 
-__all__ = ["Freshness", "Reader", "create_app", "read_routes"]
+__all__ = ["Freshness", "Reader", "create_app", "query_routes"]

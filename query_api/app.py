@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from penstock.clickhouse.generations import LiveTables
 from penstock.clickhouse.progress import read_progress
@@ -13,11 +13,14 @@ from penstock.http import Check, Shell, describe, install, operation_routes
 from penstock.rate_limit import read_limit
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
+from query_api.access import Access, Authenticate
+from query_api.changing import Changer, Contacts
+from query_api.contact_routes import contact_routes
 from query_api.deleting import Deleter, Markers
 from query_api.documentation import DESCRIPTION, TITLE
 from query_api.freshness import Freshness
 from query_api.reader import Reader
-from query_api.routes import Authenticate, read_routes
+from query_api.routes import read_routes
 
 Beside = Callable[[], AbstractAsyncContextManager[object]]
 """What is open while the application runs."""
@@ -38,6 +41,7 @@ def create_app(
     *,
     live: LiveTables,
     markers: Markers,
+    contacts: Contacts,
     authenticate: Authenticate,
     metrics: Metrics,
     checks: Mapping[str, Check],
@@ -47,7 +51,8 @@ def create_app(
 
     Args:
         live: the tables stay the caller's, who closes them after the lifespan.
-        markers: takes deletions.
+        markers: takes deletions and changes.
+        contacts: knows whom an id stands for.
         checks: what `/readyz` asks.
         beside: entered before the first request and left after the last, for what keeps `authenticate` up to date.
     """
@@ -62,16 +67,39 @@ def create_app(
     app = FastAPI(lifespan=lifespan, **describe(TITLE) | {"description": DESCRIPTION})
     app.include_router(operation_routes(metrics, checks))
     app.include_router(
-        read_routes(
+        query_routes(
+            settings,
             authenticate=authenticate,
             reader=reader,
             freshness=freshness,
-            deleter=Deleter(markers, reader=reader, freshness=freshness, clock=SystemClock()),
-            after_position_seconds=settings.query.after_position_seconds,
-            limit=read_limit(settings.limits, metrics),
+            markers=markers,
+            contacts=contacts,
+            metrics=metrics,
         )
     )
     return install(app, metrics, origins=settings.query.cors_origins, access=settings.log.access)
+
+
+def query_routes(
+    settings: Settings,
+    *,
+    authenticate: Authenticate,
+    reader: Reader,
+    freshness: Freshness,
+    markers: Markers,
+    contacts: Contacts,
+    metrics: Metrics,
+) -> APIRouter:
+    """All routes but those of operation; see `create_app`."""
+    clock = SystemClock()
+    limit = read_limit(settings.limits, metrics)
+    access = Access(authenticate, freshness, settings.query.after_position_seconds, limit)
+    deleter = Deleter(markers, reader=reader, freshness=freshness, clock=clock)
+    changer = Changer(markers, contacts, reader=reader, freshness=freshness, clock=clock)
+    router = APIRouter()
+    router.include_router(read_routes(access, reader, deleter))
+    router.include_router(contact_routes(access, reader, changer, max_body_bytes=settings.ingest.max_event_bytes))
+    return router
 
 
 @asynccontextmanager

@@ -24,10 +24,19 @@ _log = structlog.get_logger(__name__)
 
 
 class Markers(Protocol):
-    """The log, as far as deletions need it; see `penstock.eventlog.EventLog.mark`."""
+    """The log, as far as deletions and changes need it; see `penstock.eventlog.EventLog`."""
 
-    def mark(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
-        """Done once the record is durable in every partition.
+    @property
+    def partitions(self) -> int:
+        """How many partitions there are.
+
+        Raises:
+            Unavailable: not known yet.
+        """
+        ...
+
+    def mark(self, record: bytes, accepted_ms: int, partition: int | None = None) -> "asyncio.Future[Position]":
+        """Done once the record is durable in every partition, or in the one.
 
         Raises:
             Unavailable: it is not, or not known to be.

@@ -4,16 +4,19 @@ from typing import Any
 
 from penstock.rate_limit import DESCRIBED_HEADERS
 from query_api.buckets import MAX_BUCKETS, Interval
+from query_api.contact_params import DEFAULT_CONTACTS_LIMIT
 from query_api.fields import MAX_LIMIT, POSITION_HEADER
 from query_api.params import DEFAULT_CONTACT_LIMIT, DEFAULT_LIMIT
 from schemas.names import MAX_NAME
 from schemas.wire import ErrorResponse
+from schemas.wire_reads import ContactChange, Pending
 
 TITLE = "penstock query"
 DESCRIPTION = """
-Answers questions about the events of the project that the **secret key** (`Authorization: Bearer sk_…`) belongs to.
+Answers questions about the events and contacts of the project that the **secret key** (`Authorization: Bearer sk_…`)
+belongs to.
 
-* Every route under `/events` answers under `/v1/events` as well.
+* Every route under `/events` and `/contacts` answers under `/v1` as well.
 * An acknowledged event is in every read, usually within a second. To read your own write for certain, send the
   `X-Position` of its answer as `X-After-Position`.
 * `X-Data-Age-Ms` says how old the view is; 0 means that nothing was waiting to be stored.
@@ -65,7 +68,7 @@ TRACED: dict[int | str, dict[str, Any]] = {
 _POSITION_HEADERS = {
     "X-Position": {
         "schema": {"type": "string"},
-        "description": "Opaque. A read that sends it as `X-After-Position` sees the deletion.",
+        "description": "Opaque. A read that sends it as `X-After-Position` sees the change.",
     },
     "X-Request-ID": ANSWER_HEADERS["X-Request-ID"],
 }
@@ -80,6 +83,41 @@ DELETED: dict[int | str, dict[str, Any]] = {
 }
 
 
+_NO_CONTACT: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorResponse, "description": "`RESOURCE_NOT_FOUND`: no contact of the project has this id."}
+}
+FOUND: dict[int | str, dict[str, Any]] = {
+    **READ,
+    404: _NO_CONTACT[404] | {"headers": {"X-Data-Age-Ms": ANSWER_HEADERS["X-Data-Age-Ms"]}},
+}
+_CHANGE_PENDING: dict[int | str, dict[str, Any]] = {
+    202: {"model": Pending, "description": "It will happen, but is not visible yet.", "headers": _POSITION_HEADERS},
+    403: DELETED[403],
+}
+CHANGED: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _POSITION_HEADERS},
+    **_CHANGE_PENDING,
+    **_NO_CONTACT,
+    400: {"model": ErrorResponse, "description": "`BAD_REQUEST`: malformed JSON."},
+    413: {"model": ErrorResponse, "description": "`PAYLOAD_TOO_LARGE`: over 64 KiB, counted after decompression."},
+    415: {
+        "model": ErrorResponse,
+        "description": "`UNSUPPORTED_MEDIA_TYPE`: not JSON in UTF-8, or not gzip or zstd.",
+    },
+}
+ERASED: dict[int | str, dict[str, Any]] = {
+    204: {"description": "Done.", "headers": _POSITION_HEADERS},
+    **_CHANGE_PENDING,
+    **_NO_CONTACT,
+}
+CHANGE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": ContactChange.model_json_schema()}},
+    }
+}
+
+
 def _parameter(name: str, description: str, place: str = "query", **schema: Any) -> dict[str, Any]:
     return {
         "name": name,
@@ -90,9 +128,9 @@ def _parameter(name: str, description: str, place: str = "query", **schema: Any)
     }
 
 
-def _limit(default: int) -> dict[str, Any]:
+def _limit(default: int, what: str = "events") -> dict[str, Any]:
     return _parameter(
-        "limit", "How many events at most.", type="integer", minimum=1, maximum=MAX_LIMIT, default=default
+        "limit", f"How many {what} at most.", type="integer", minimum=1, maximum=MAX_LIMIT, default=default
     )
 
 
@@ -105,6 +143,9 @@ _CURSOR = _parameter("cursor", "The `cursor` of the page before.")
 _START = _parameter("startDate", "From this moment, or the start of this day.", examples=["2026-01-01"])
 _END = _parameter(
     "endDate", "Up to and including this moment, or this day.", examples=["2026-01-31", "2026-01-31T12:00:00Z"]
+)
+_CONTENT_ENCODING = _parameter(
+    "Content-Encoding", "The limit counts after decompression.", "header", enum=["gzip", "zstd", "identity"]
 )
 _NAME = _parameter("eventName", "Only events of exactly this name.")
 _INTERVAL = _parameter(
@@ -127,3 +168,12 @@ STATS = [_START, _END, _INTERVAL, _ZONE, _NAME, _AFTER]
 CONTACT = [_CONTACT, _limit(DEFAULT_CONTACT_LIMIT), _CURSOR, _AFTER]
 TRACE = [_parameter("id", "The event's id, as its write answered it.", "path", format="uuid"), _AFTER]
 DELETION = [_parameter("eventName", "The name, URL-encoded, slashes too (`%2F`).", "path", maxLength=MAX_NAME)]
+
+_ID = _parameter("id", "The contact's id.", "path", format="uuid")
+_SEARCH = _parameter("search", "Only contacts whose address begins like this; case is ignored.", examples=["ada@"])
+_SUBSCRIBED = _parameter("subscribed", "Only contacts that are subscribed, or that are not.", enum=["true", "false"])
+
+CONTACTS = [_limit(DEFAULT_CONTACTS_LIMIT, "contacts"), _CURSOR, _SEARCH, _SUBSCRIBED, _AFTER]
+ONE_CONTACT = [_ID, _AFTER]
+CONTACT_CHANGE = [_ID, _CONTENT_ENCODING]
+CONTACT_ERASURE = [_ID]

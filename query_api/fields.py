@@ -11,6 +11,7 @@ from uuid import UUID
 
 from penstock.errors import FieldError, ValidationFailed
 from query_api.buckets import Interval
+from query_api.contact_cursor import from_token as email_from_token
 from query_api.cursor import MalformedCursor, Place
 from query_api.cursor import from_token as place_from_token
 from query_api.moments import Stretch, parse_stretch
@@ -117,6 +118,23 @@ class Fields:
         except MalformedCursor:
             self.wrong("cursor", "Not a cursor that a list of events has answered", "invalid_string")
             return None
+
+    def contacts_cursor(self) -> str:
+        """`cursor` of the list of contacts: the address behind which the page begins, "" for none."""
+        text = self.text("cursor")
+        try:
+            return email_from_token(text) if text else ""
+        except MalformedCursor:
+            self.wrong("cursor", "Not a cursor that a list of contacts has answered", "invalid_string")
+            return ""
+
+    def flag(self, name: str) -> bool | None:
+        """`true` or `false`."""
+        text = self.text(name)
+        if text is None or text in ("true", "false"):
+            return None if text is None else text == "true"
+        self.wrong(name, "Must be true or false", "invalid_type")
+        return None
 
     def zone(self) -> tzinfo:
         """`timezone`, else UTC. A `+` may arrive as a blank (`Etc/GMT+5`)."""

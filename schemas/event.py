@@ -22,6 +22,9 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         data: the JSON text that was sent, "" where none was.
         subscribed: what the event says of the subscription; None for nothing.
         derived: whether the id is derived, so that a second copy may come and must be refused.
+        change: whether this is no event, but a change of the contact that somebody asked for. The events that it leads
+            to have this id. Its `name` is that of the contact event that was reported, with that event's `data`; or ""
+            where fields were changed, and `data` is what is merged.
     """
 
     project_id: str
@@ -35,6 +38,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     email_id: str = ""
     subscribed: bool | None = None
     derived: bool = False
+    change: bool = False
 
 
 _TO_SECONDS = len("2026-11-23T07:00:00")
@@ -48,6 +52,7 @@ class EventMark(msgspec.Struct, frozen=True, gc=False):
     project_id: str = ""
     occurred_at: str = ""
     received_at: str = ""
+    change: bool = False
 
     @property
     def is_late(self) -> bool:

@@ -8,6 +8,9 @@ MAX_NAME = 255
 MAX_REFERENCE = 998
 """Characters of an id that another system gave: a Message-ID is within one line of a mail's head (RFC 5322, 2.1.1)."""
 
+MAX_REASON = 255
+"""Characters of why a subscription changed."""
+
 MailEvent = Literal[
     "email.sent",
     "email.delivery",
@@ -21,11 +24,12 @@ MailEvent = Literal[
 
 MAIL_EVENTS: tuple[MailEvent, ...] = get_args(MailEvent)
 
-_RESERVED = frozenset({"contact.subscribed", "contact.unsubscribed"})
+SUBSCRIBED = "contact.subscribed"
+UNSUBSCRIBED = "contact.unsubscribed"
 
 
 def is_reserved(name: str) -> bool:
     """Whether only the product itself makes events of this name. Case counts: `Email.sent` is free."""
     if name.startswith("segment."):
         return name.endswith((".entry", ".exit"))
-    return name.startswith("email.") or name in _RESERVED
+    return name.startswith("email.") or name in (SUBSCRIBED, UNSUBSCRIBED)

@@ -12,6 +12,9 @@ A record of format 2 holds a deletion instead of events (`schemas.deletion`):
     {"format":2,"accepted_ms":1763881200000,"crc32":3735928559}
     {"id":"…","project_id":"…","name":"…"}
 
+One of format 3 is like one of format 1, and some of its lines are changes of contacts (`schemas.event`), which are no
+events themselves. One of format 4 is like one of format 2 and holds the erasure of a contact (`schemas.erasure`).
+
 Several events in one record divide the cost of producer, broker and consumer by their number. From a few events on the
 lines are compressed: a log that is kept for ever is then a fifth of the size, and what is synced, sent and copied too.
 The checksum covers the rest of the header and what follows it: a record that passes it
@@ -21,19 +24,26 @@ dead-lettering would empty the log of a half-upgraded installation.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 from zlib import crc32
 
 import msgspec
 import zstandard
 
 from schemas.deletion import Deletion, decode_deletion, encode_deletion
+from schemas.erasure import Erasure, decode_erasure, encode_erasure
 from schemas.event import decode_mark
 
 EVENTS_FORMAT = 1
 DELETION_FORMAT = 2
+CHANGES_FORMAT = 3
+ERASURE_FORMAT = 4
+NEWEST_FORMAT = ERASURE_FORMAT
+
+_WITH_LINES = (EVENTS_FORMAT, CHANGES_FORMAT)
+_REMOVING = (DELETION_FORMAT, ERASURE_FORMAT)
 
 _COMPRESSED_FROM_BYTES = 1024
 _LEVEL = 1
@@ -64,7 +74,7 @@ class _Header(msgspec.Struct, frozen=True, gc=False):
     replayed: bool = False
 
 
-class _DeletionHeader(msgspec.Struct, frozen=True, gc=False):
+class _RemovalHeader(msgspec.Struct, frozen=True, gc=False):
     format: int
     accepted_ms: int
     crc32: int
@@ -84,7 +94,7 @@ class _Codecs(threading.local):
 _codecs = _Codecs()
 _decode_format = msgspec.json.Decoder(_Format).decode
 _decode_header = msgspec.json.Decoder(_Header).decode
-_decode_deletion_header = msgspec.json.Decoder(_DeletionHeader).decode
+_decode_removal_header = msgspec.json.Decoder(_RemovalHeader).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,7 @@ class Record:
         derived: whether any of the events has a derived id.
         accepted_ms: when the first of the events was received, milliseconds since 1970.
         replayed: whether the events stood in the log before, and became dead letters.
+        has_changes: whether some of the lines are changes of contacts.
     """
 
     events: int
@@ -102,23 +113,27 @@ class Record:
     accepted_ms: int
     lines: bytes
     replayed: bool = False
+    has_changes: bool = False
+
+
+_Removed = TypeVar("_Removed", Deletion, Erasure)
 
 
 @dataclass(frozen=True, slots=True)
-class DeletionRecord:
-    """A record of a deletion that was read.
+class RemovalRecord(Generic[_Removed]):
+    """A record of a deletion or an erasure that was read.
 
     Attributes:
-        accepted_ms: when the deletion was asked for, milliseconds since 1970.
+        accepted_ms: when it was asked for, milliseconds since 1970.
     """
 
-    deletion: Deletion
+    removal: _Removed
     accepted_ms: int
 
 
-def pack(lines: Sequence[bytes], *, derived: bool, accepted_ms: int) -> bytes:
+def pack(lines: Sequence[bytes], *, derived: bool, accepted_ms: int, has_changes: bool = False) -> bytes:
     """A record of `lines` (as `encode_event` makes them), in this order."""
-    return _packed(lines, derived=derived, accepted_ms=accepted_ms)
+    return _packed(lines, derived=derived, accepted_ms=accepted_ms, has_changes=has_changes)
 
 
 def pack_replay(lines: Sequence[bytes], *, accepted_ms: int) -> bytes:
@@ -128,18 +143,22 @@ def pack_replay(lines: Sequence[bytes], *, accepted_ms: int) -> bytes:
         msgspec.DecodeError, UnicodeDecodeError: a line is no event.
     """
     own = [b"{" + line.partition(b",")[2] for line in lines]
-    marked = [line if decode_mark(line).derived else line[:-1] + b',"derived":true}' for line in own]
-    return _packed(marked, derived=True, accepted_ms=accepted_ms, more=b',"replayed":true')
+    marks = [decode_mark(line) for line in own]
+    marked = [line if mark.derived else line[:-1] + b',"derived":true}' for line, mark in zip(own, marks, strict=True)]
+    has_changes = any(mark.change for mark in marks)
+    return _packed(marked, derived=True, accepted_ms=accepted_ms, has_changes=has_changes, more=b',"replayed":true')
 
 
-def _packed(lines: Sequence[bytes], *, derived: bool, accepted_ms: int, more: bytes = b"") -> bytes:
+def _packed(
+    lines: Sequence[bytes], *, derived: bool, accepted_ms: int, has_changes: bool = False, more: bytes = b""
+) -> bytes:
     body = b"\n".join([b'{"log_index":%d,%b' % (index, line[1:]) for index, line in enumerate(lines)])
     plain_bytes = len(body)
     compressed = plain_bytes >= _COMPRESSED_FROM_BYTES
     if compressed:
         body = _codecs.compress(body)
     head = b'{"format":%d,"events":%d,"derived":%b,"accepted_ms":%d,"bytes":%d,"zstd":%b%b' % (
-        EVENTS_FORMAT,
+        CHANGES_FORMAT if has_changes else EVENTS_FORMAT,
         len(lines),
         _boolean(derived),
         accepted_ms,
@@ -153,6 +172,11 @@ def _packed(lines: Sequence[bytes], *, derived: bool, accepted_ms: int, more: by
 def pack_deletion(deletion: Deletion, *, accepted_ms: int) -> bytes:
     """A record of a deletion."""
     return _sealed(b'{"format":%d,"accepted_ms":%d' % (DELETION_FORMAT, accepted_ms), encode_deletion(deletion))
+
+
+def pack_erasure(erasure: Erasure, *, accepted_ms: int) -> bytes:
+    """A record of an erasure."""
+    return _sealed(b'{"format":%d,"accepted_ms":%d' % (ERASURE_FORMAT, accepted_ms), encode_erasure(erasure))
 
 
 def _sealed(head: bytes, body: bytes) -> bytes:
@@ -172,12 +196,21 @@ def sizes(value: bytes | None) -> tuple[int, int]:
     return header.events, header.bytes
 
 
-def is_deletion(value: bytes | None) -> bool:
-    """Whether the record holds a deletion, at a glance: it is written for itself, after all that stands before it."""
+def is_removal(value: bytes | None) -> bool:
+    """Whether the record holds a deletion or an erasure, at a glance: it is written for itself, after all before it."""
+    return _format_of(value) in _REMOVING
+
+
+def is_erasure(value: bytes | None) -> bool:
+    """Whether the record holds an erasure, at a glance."""
+    return _format_of(value) == ERASURE_FORMAT
+
+
+def _format_of(value: bytes | None) -> int | None:
     try:
-        return _decode_format((value or b"").partition(b"\n")[0]).format == DELETION_FORMAT
+        return _decode_format((value or b"").partition(b"\n")[0]).format
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
+        return None
 
 
 def unpack(value: bytes) -> Record:
@@ -187,37 +220,45 @@ def unpack(value: bytes) -> Record:
         MalformedRecord: not such a record, or not what was written.
         UnknownFormat: written by a newer version.
     """
-    head, body = _divided(value, EVENTS_FORMAT)
+    head, body = _divided(value, _WITH_LINES)
     header = _read_header(_decode_header, head)
     _expect_checksum(head, body, header.crc32)
     lines = _decompressed(body) if header.zstd else body
     found = lines.count(b"\n") + 1
     if found != header.events:
         raise MalformedRecord(f"the header announces {header.events} events, {found} are there")
-    return Record(header.events, header.derived, header.accepted_ms, lines, header.replayed)
+    has_changes = header.format == CHANGES_FORMAT
+    return Record(header.events, header.derived, header.accepted_ms, lines, header.replayed, has_changes)
 
 
-def unpack_deletion(value: bytes) -> DeletionRecord:
+def unpack_deletion(value: bytes) -> RemovalRecord[Deletion]:
     """Reads a record of a deletion back; raises as `unpack` does."""
-    head, body = _divided(value, DELETION_FORMAT)
-    header = _read_header(_decode_deletion_header, head)
+    return _unpack_removal(value, DELETION_FORMAT, decode_deletion)
+
+
+def unpack_erasure(value: bytes) -> RemovalRecord[Erasure]:
+    """Reads a record of an erasure back; raises as `unpack` does."""
+    return _unpack_removal(value, ERASURE_FORMAT, decode_erasure)
+
+
+def _unpack_removal(value: bytes, wanted: int, decode: Callable[[bytes], _Removed]) -> RemovalRecord[_Removed]:
+    head, body = _divided(value, (wanted,))
+    header = _read_header(_decode_removal_header, head)
     _expect_checksum(head, body, header.crc32)
     try:
-        return DeletionRecord(decode_deletion(body), header.accepted_ms)
+        return RemovalRecord(decode(body), header.accepted_ms)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedRecord(f"the deletion is not readable: {error}") from error
+        raise MalformedRecord(f"what is removed is not readable: {error}") from error
 
 
-def _divided(value: bytes, wanted: int) -> tuple[bytes, bytes]:
-    """Header and body of a record of the format that is wanted."""
+def _divided(value: bytes, wanted: Collection[int]) -> tuple[bytes, bytes]:
+    """Header and body of a record of a format that is wanted."""
     head, separator, body = value.partition(b"\n")
     number = _read_header(_decode_format, head).format
-    if number > DELETION_FORMAT:
-        raise UnknownFormat(
-            f"record format {number}, this version reads up to {DELETION_FORMAT}: upgrade the consumers"
-        )
-    if number != wanted or not separator:
-        raise MalformedRecord(f"no record of format {wanted}")
+    if number > NEWEST_FORMAT:
+        raise UnknownFormat(f"record format {number}, this version reads up to {NEWEST_FORMAT}: upgrade the consumers")
+    if number not in wanted or not separator:
+        raise MalformedRecord(f"no record of format {' or '.join(map(str, wanted))}")
     return head, body
 
 

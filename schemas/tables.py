@@ -1,7 +1,10 @@
 """The tables' names and columns, as code refers to them. A test compares them with the migrations' result."""
 
 BATCHES = "batches"
+CONTACTS = "contacts"
+CONTACT_FACTS = "contact_facts"
 DEAD_LETTERS = "dead_letters"
+ERASURES = "erasures"
 EVENTS = "events"
 EVENTS_BY_CONTACT = "events_by_contact"
 EVENTS_BY_NAME = "events_by_name"
@@ -11,6 +14,7 @@ DERIVED_IDS = "derived_ids"
 DELETIONS = "deletions"
 LATE_IDS = "late_ids"
 GENERATIONS = "generations"
+SUBSCRIPTIONS = "subscriptions"
 WRITER_CLAIMS = "writer_claims"
 WRITER_PROGRESS = "writer_progress"
 

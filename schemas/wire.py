@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from schemas.names import MAX_REFERENCE, MailEvent
+from schemas.names import MAX_REASON, MAX_REFERENCE, MailEvent
 
 
 def _without_default(schema: dict[str, Any]) -> None:
@@ -107,6 +107,42 @@ class MailHookRequest(BaseModel):
         json_schema_extra=_without_default,
         examples=[{"subject": "Welcome", "bounceType": "Permanent"}],
         description="Any JSON, kept exactly as in `/v1/track`. It tells of the mail; the contact gets nothing of it.",
+    )
+
+
+class ContactHookRequest(BaseModel):
+    """That a contact subscribed or unsubscribed. Named by `email` or `contactId`; both only where they belong together.
+
+    Members that are not named here are ignored; of one that comes twice the last counts.
+    """
+
+    email: str = Field(
+        default="",
+        json_schema_extra=_without_default,
+        max_length=320,
+        examples=["ada@example.com"],
+        description="The contact's address, as in `/v1/track`.",
+    )
+    contact_id: UUID = Field(
+        default=UUID(int=0),
+        alias="contactId",
+        json_schema_extra=_without_default,
+        description="The id of a contact that there is.",
+    )
+    subscribed: bool = Field(description="What it is from then on. Not null.")
+    reason: str = Field(
+        default="",
+        json_schema_extra=_without_default,
+        min_length=1,
+        max_length=MAX_REASON,
+        examples=["preference center"],
+        description="Stands in the `data` of the event that a change emits.",
+    )
+    timestamp: str = Field(
+        default="",
+        json_schema_extra=_without_default,
+        examples=["2026-11-23T07:00:00.000Z"],
+        description="When it happened, as in `/v1/track`.",
     )
 
 

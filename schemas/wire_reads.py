@@ -119,3 +119,40 @@ class Deleted(BaseModel):
 
     deletedCount: int | None  # noqa: N815
     status: Literal["pending"] | None = None
+
+
+class Contact(BaseModel):
+    """A person, by their address."""
+
+    id: UUID
+    email: str = Field(examples=["ada@example.com"])
+    subscribed: bool
+    data: dict[str, Any] = Field(description="Values as they were sent.", examples=[{"plan": "pro"}])
+    createdAt: str = Field(description="When the first that is known of it happened.")  # noqa: N815
+    updatedAt: str = Field(description="When the last that said something of it happened.")  # noqa: N815
+
+
+class ContactsPage(BaseModel):
+    """A page of contacts, by address."""
+
+    contacts: list[Contact]
+    cursor: str | None = Field(description="Leads to the next page; null on the last one.")
+
+
+class ContactChange(BaseModel):
+    """What of a contact is to change: one of the two at least. Members that are not named here are ignored."""
+
+    subscribed: bool | None = Field(None, description="Not null.")
+    data: dict[str, Any] | None = Field(
+        None,
+        examples=[{"plan": "pro", "trialEndsAt": None}],
+        description='Merged, shallow: null deletes a key, an empty string and a `{"value":…,"persistent":false}` are '
+        "ignored, as are the keys `id`, `email`, `plunk_id`, `plunk_email`, `unsubscribeUrl`, `subscribeUrl`, "
+        "`manageUrl`. A key `locale` must have a string or null.",
+    )
+
+
+class Pending(BaseModel):
+    """It will happen, but has not yet."""
+
+    status: Literal["pending"]

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from ingest.members import check_syntax, check_utf8, malformed
 from penstock.errors import FieldError, ValidationFailed
+from penstock.members import check_syntax, check_utf8, malformed
 
 Kind = Literal["Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"]
 

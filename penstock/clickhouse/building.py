@@ -10,30 +10,47 @@ from penstock.clickhouse.generations import FIRST, Generation, Generations
 from penstock.clickhouse.migrate import migrate_tables, repeat_migrations
 from schemas.tables import (
     BATCHES,
+    CONTACT_FACTS,
+    CONTACTS,
     DEAD_LETTERS,
     DELETIONS,
     DERIVED_IDS,
+    ERASURES,
     EVENT_COUNTS,
     EVENTS,
     EVENTS_BY_CONTACT,
     EVENTS_BY_NAME,
     LATE_IDS,
+    SUBSCRIPTIONS,
     WRITER_CLAIMS,
     WRITER_PROGRESS,
 )
 
-PROJECTIONS = (EVENTS, EVENTS_BY_CONTACT, EVENTS_BY_NAME, EVENT_COUNTS, DERIVED_IDS, LATE_IDS)
+PROJECTIONS = (
+    EVENTS,
+    EVENTS_BY_CONTACT,
+    EVENTS_BY_NAME,
+    EVENT_COUNTS,
+    DERIVED_IDS,
+    LATE_IDS,
+    CONTACTS,
+    SUBSCRIPTIONS,
+)
 """What can be rebuilt for itself."""
 
-_VIEWS = {f"{table}_view": table for table in (EVENTS_BY_CONTACT, EVENTS_BY_NAME, EVENT_COUNTS)}
-_COUNTS_DELETIONS = EVENTS_BY_NAME
-"""Deletions count in it, so it is always filled."""
+_VIEWS = {
+    f"{table}_view": table
+    for table in (EVENTS_BY_CONTACT, EVENTS_BY_NAME, EVENT_COUNTS, CONTACTS, SUBSCRIPTIONS, CONTACT_FACTS)
+}
+_ALWAYS_FILLED = (EVENTS_BY_CONTACT, EVENTS_BY_NAME, CONTACTS, SUBSCRIPTIONS, CONTACT_FACTS)
+"""What the writer itself looks at: removals count in them, and contacts decide which events are emitted."""
 
 _WITH_EVENTS = (BATCHES, DEAD_LETTERS)
 """They say how the rows of `events` came about, so they are always those of the same generation."""
 
 _BATCHES_VIEW = "batches_view"
-_ALL = (*PROJECTIONS, *_WITH_EVENTS, DELETIONS, WRITER_CLAIMS, WRITER_PROGRESS)
+_REMOVALS = (DELETIONS, ERASURES)
+_ALL = (*PROJECTIONS, CONTACT_FACTS, *_WITH_EVENTS, *_REMOVALS, WRITER_CLAIMS, WRITER_PROGRESS)
 
 _PLAN = "rebuild_plan"
 
@@ -63,7 +80,7 @@ def prepare(generations: Generations, only: str | None) -> Built:
     drop(generations, target.number)
     migrate_tables(target.tables)
     for view, table in _VIEWS.items():
-        if only not in (None, table) and table != _COUNTS_DELETIONS:
+        if only not in (None, table) and table not in _ALWAYS_FILLED:
             target.tables.execute(f"DROP VIEW {view} SYNC")
     target.tables.execute(f"CREATE TABLE {_PLAN} (only String) ENGINE = MergeTree ORDER BY only")
     target.tables.insert(_PLAN, msgspec.json.encode({"only": only or ""}))
@@ -83,7 +100,7 @@ def complete(generations: Generations, built: Built) -> None:
     if built.only is not None:
         live, target = generations.live(), built.generation.tables
         rebuilt = (EVENTS, *_WITH_EVENTS) if built.only == EVENTS else (built.only,)
-        for table in (*PROJECTIONS, *_WITH_EVENTS, DELETIONS):
+        for table in (*PROJECTIONS, *_WITH_EVENTS, *_REMOVALS):
             if table not in rebuilt:
                 target.execute(f"TRUNCATE TABLE {table}")
                 target.execute(

@@ -55,6 +55,7 @@ def _log_rows(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "dead": part["deadLetters"],
             "repeated": part["repeated"],
             "deleted": part["deleted"],
+            "emitted": part["emitted"],
         }
 
 

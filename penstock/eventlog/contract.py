@@ -23,11 +23,13 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         partition: from `schemas.topics.partition_of`.
         line: from `schemas.event.encode_event`.
         derived: whether the event's id is derived.
+        change: whether it is a change of a contact instead of an event.
     """
 
     partition: int
     line: bytes
     derived: bool
+    change: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,11 @@ class EventLog(Protocol):
         """
         ...
 
-    def mark(self, record: bytes, accepted_ms: int) -> "Future[Position]":
+    def mark(self, record: bytes, accepted_ms: int, partition: int | None = None) -> "Future[Position]":
         """Appends one record to **every** partition, behind all that was appended before; otherwise as `append`.
+
+        Args:
+            partition: the only one that gets it.
 
         Where the future fails, some partitions may have it: only what may be repeated is marked.
         """

@@ -207,11 +207,11 @@ class KafkaLog:
             raise LogUnavailable(self._failure)
         return self._queue.put(entries, accepted_ms, project_id)
 
-    def mark(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
+    def mark(self, record: bytes, accepted_ms: int, partition: int | None = None) -> "asyncio.Future[Position]":
         """See `EventLog`."""
         if self._producer is None:
             raise LogUnavailable(self._failure)
-        return self._queue.put_marker(record, accepted_ms)
+        return self._queue.put_marker(record, accepted_ms, partition)
 
     def check(self) -> None:
         """See `EventLog`. The last acknowledgement tells; after one that failed, Kafka is asked.

@@ -89,7 +89,7 @@ class PackedRecord:
 class _Bucket:
     """The lines of one partition on their way into a record."""
 
-    __slots__ = ("accepted_ms", "appends", "derived", "lines", "room")
+    __slots__ = ("accepted_ms", "appends", "derived", "has_changes", "lines", "room")
 
     def __init__(self, accepted_ms: int, room: int) -> None:
         self.accepted_ms = accepted_ms
@@ -97,6 +97,7 @@ class _Bucket:
         self.lines: list[bytes] = []
         self.appends: list[Append] = []
         self.derived = False
+        self.has_changes = False
 
     def join(self, append: Append) -> None:
         """Notes that `append` waits for this record."""
@@ -104,7 +105,7 @@ class _Bucket:
         append.missing += 1
 
     def seal(self, partition: int) -> PackedRecord:
-        value = pack(self.lines, derived=self.derived, accepted_ms=self.accepted_ms)
+        value = pack(self.lines, derived=self.derived, accepted_ms=self.accepted_ms, has_changes=self.has_changes)
         return PackedRecord(partition, value, self.appends)
 
 
@@ -131,6 +132,8 @@ def pack_appends(appends: Iterable[Append], max_record_bytes: int, partitions: i
             bucket.lines.append(line)
             if entry.derived:
                 bucket.derived = True
+            if entry.change:
+                bucket.has_changes = True
             if not bucket.appends or bucket.appends[-1] is not append:
                 bucket.join(append)
     records += [bucket.seal(partition) for partition, bucket in buckets.items()]
@@ -168,9 +171,9 @@ class AppendQueue:
         """Called on the loop; see `EventLog.append`."""
         return self._put(Append(entries, accepted_ms, self._loop.create_future(), project_id))
 
-    def put_marker(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
+    def put_marker(self, record: bytes, accepted_ms: int, partition: int | None = None) -> "asyncio.Future[Position]":
         """Called on the loop; see `EventLog.mark`."""
-        return self._put(Append((), accepted_ms, self._loop.create_future(), marker=record))
+        return self._put(Append((), accepted_ms, self._loop.create_future(), marker=record, partition=partition))
 
     def put_record(self, partition: int, record: bytes) -> int:
         """Called in any thread but the loop's; see `EventLog.append_record`."""

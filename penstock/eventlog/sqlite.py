@@ -148,9 +148,9 @@ class SqliteLog:
         """See `EventLog`."""
         return self._queue.put(entries, accepted_ms, project_id)
 
-    def mark(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
+    def mark(self, record: bytes, accepted_ms: int, partition: int | None = None) -> "asyncio.Future[Position]":
         """See `EventLog`."""
-        return self._queue.put_marker(record, accepted_ms)
+        return self._queue.put_marker(record, accepted_ms, partition)
 
     def append_record(self, partition: int, record: bytes) -> int:
         """See `EventLog`. Offsets are given out by the commit thread where it runs."""

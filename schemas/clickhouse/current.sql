@@ -11,6 +11,39 @@ ENGINE = ReplacingMergeTree(epoch)
 ORDER BY (log_partition, last_offset, first_offset)
 SETTINGS index_granularity = 1024;
 
+CREATE TABLE contact_facts
+(
+    `project_id` UUID,
+    `contact_id` UUID,
+    `email` String,
+    `occurred_at` DateTime64(3, 'UTC'),
+    `subscribed` Nullable(Bool),
+    `data` String,
+    `log_partition` UInt16,
+    `log_offset` UInt64,
+    `log_index` UInt32
+)
+ENGINE = `Null`;
+
+CREATE TABLE contacts
+(
+    `project_id` UUID,
+    `email` String CODEC(ZSTD(1)),
+    `shape` UInt64 CODEC(ZSTD(1)),
+    `contact_id` SimpleAggregateFunction(any, UUID),
+    `log_partition` SimpleAggregateFunction(any, UInt16),
+    `first_offset` SimpleAggregateFunction(min, UInt64) CODEC(ZSTD(1)),
+    `last_offset` SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1)),
+    `created_at` SimpleAggregateFunction(min, DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
+    `subscription` SimpleAggregateFunction(max, UInt128) CODEC(ZSTD(1)),
+    `version` SimpleAggregateFunction(max, UInt128) CODEC(ZSTD(1)),
+    `data` AggregateFunction(argMax, String, UInt128) CODEC(ZSTD(1)),
+    INDEX by_id contact_id TYPE bloom_filter(0.001) GRANULARITY 1
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (project_id, email, shape)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
+
 CREATE TABLE dead_letters
 (
     `project_id` UUID,
@@ -54,6 +87,19 @@ ENGINE = MergeTree
 ORDER BY id
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
+CREATE TABLE erasures
+(
+    `id` UUID,
+    `project_id` UUID,
+    `contact_id` UUID,
+    `log_partition` UInt16,
+    `log_offset` UInt64,
+    `erased_at` DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree(erased_at)
+ORDER BY (project_id, contact_id, id)
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE event_counts
 (
     `project_id` UUID,
@@ -62,7 +108,7 @@ CREATE TABLE event_counts
     `name` LowCardinality(String),
     `log_partition` UInt16,
     `last_offset` SimpleAggregateFunction(max, UInt64),
-    `count` UInt64
+    `count` Int64
 )
 ENGINE = SummingMergeTree(count)
 ORDER BY (project_id, unit_seconds, start, name, log_partition)
@@ -177,6 +223,20 @@ ENGINE = MergeTree
 ORDER BY version
 SETTINGS index_granularity = 8192;
 
+CREATE TABLE subscriptions
+(
+    `project_id` UUID,
+    `contact_id` UUID,
+    `occurred_at` DateTime64(3, 'UTC'),
+    `subscribed` Bool,
+    `log_partition` UInt16,
+    `log_offset` UInt64,
+    `log_index` UInt32
+)
+ENGINE = MergeTree
+ORDER BY (project_id, contact_id)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
+
 CREATE TABLE writer_claims
 (
     `log_partition` UInt16,
@@ -219,6 +279,76 @@ AS SELECT
     epoch
 FROM writer_progress
 WHERE pending_first >= 0;
+
+CREATE MATERIALIZED VIEW contact_facts_view TO contact_facts
+(
+    `project_id` UUID,
+    `contact_id` UUID,
+    `email` String,
+    `occurred_at` DateTime64(3, 'UTC'),
+    `subscribed` Nullable(Bool),
+    `data` String,
+    `log_partition` UInt16,
+    `log_offset` UInt64,
+    `log_index` UInt32
+)
+AS SELECT
+    project_id,
+    contact_id,
+    email,
+    occurred_at,
+    subscribed,
+    if(startsWith(data, '{') AND (NOT startsWith(name, 'email.')) AND (NOT (startsWith(name, 'segment.') AND (endsWith(name, '.entry') OR endsWith(name, '.exit')))) AND (name NOT IN ('contact.subscribed', 'contact.unsubscribed')), data, '') AS data,
+    log_partition,
+    log_offset,
+    log_index
+FROM events;
+
+CREATE MATERIALIZED VIEW contacts_view TO contacts
+(
+    `project_id` UUID,
+    `email` String,
+    `shape` UInt64,
+    `contact_id` UUID,
+    `log_partition` UInt16,
+    `first_offset` UInt64,
+    `last_offset` UInt64,
+    `created_at` DateTime64(3, 'UTC'),
+    `subscription` UInt128,
+    `version` UInt128,
+    `data` AggregateFunction(argMax, String, UInt128)
+)
+AS SELECT
+    project_id,
+    email,
+    shape,
+    any(contact) AS contact_id,
+    any(part) AS log_partition,
+    min(place) AS first_offset,
+    max(place) AS last_offset,
+    min(moment) AS created_at,
+    max(if(isNull(said), toUInt128(1), bitOr(at, toUInt128(assumeNotNull(said))))) AS subscription,
+    max(if(text = '', toUInt128(0), at)) AS version,
+    argMaxState(text, at) AS data
+FROM
+(
+    SELECT
+        project_id,
+        email,
+        contact_id AS contact,
+        log_partition AS part,
+        log_offset AS place,
+        occurred_at AS moment,
+        subscribed AS said,
+        data AS text,
+        multiIf(text = '', 0, multiSearchAny(text, ['""', 'persistent', '\\']), cityHash64(if(empty(JSONExtractKeys(text)), text, ''), arrayMap(member -> (member.1, multiIf((member.2) = '""', '""', position(member.2, 'persistent') = 0, '', length(JSONExtractKeys(member.2)) != length(arrayDistinct(JSONExtractKeys(member.2))), member.2, concat(toString(JSONHas(member.2, 'value')), JSONExtractRaw(member.2, 'persistent')))), JSONExtractKeysAndValuesRaw(text))), cityHash64(if(empty(JSONExtractKeys(text)), text, ''), arraySort(JSONExtractKeys(text)))) AS shape,
+        bitOr(bitOr(bitShiftLeft(toUInt128(toUnixTimestamp64Milli(occurred_at)), 80), bitShiftLeft(toUInt128(log_offset), 32)), toUInt128(log_index + 1) * 2) AS at
+    FROM contact_facts
+)
+GROUP BY
+    project_id,
+    email,
+    shape;
 
 CREATE MATERIALIZED VIEW event_counts_view TO event_counts
 (
@@ -311,3 +441,24 @@ AS SELECT
     log_partition,
     log_offset
 FROM events;
+
+CREATE MATERIALIZED VIEW subscriptions_view TO subscriptions
+(
+    `project_id` UUID,
+    `contact_id` UUID,
+    `occurred_at` DateTime64(3, 'UTC'),
+    `subscribed` Bool,
+    `log_partition` UInt16,
+    `log_offset` UInt64,
+    `log_index` UInt32
+)
+AS SELECT
+    project_id,
+    contact_id,
+    occurred_at,
+    assumeNotNull(facts.subscribed) AS subscribed,
+    log_partition,
+    log_offset,
+    log_index
+FROM contact_facts AS facts
+WHERE isNotNull(facts.subscribed);

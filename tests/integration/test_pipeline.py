@@ -28,12 +28,14 @@ from penstock.settings import Writer
 from penstock.telemetry import Metrics
 from schemas.clickhouse import migrations
 from schemas.deletion import Deletion
+from schemas.erasure import Erasure
 from schemas.event import Event
 from schemas.record import (
-    DELETION_FORMAT,
     EVENTS_FORMAT,
-    is_deletion,
+    NEWEST_FORMAT,
+    is_removal,
     pack_deletion,
+    pack_erasure,
     pack_replay,
     unpack,
     unpack_deletion,
@@ -71,6 +73,7 @@ class World:
         self.expected = 0
         self.expected_derived = 0
         self.named: Counter[tuple[str, str]] = Counter()
+        self.leaving: dict[int, Event] = {}
         self._doomed: dict[int, str] = {}
         self._owners = itertools.count()
 
@@ -92,6 +95,24 @@ class World:
         for partition in self.records:
             self.add_raw(partition, value)
         self.expected -= self.named.pop((event().project_id, name), 0)
+
+    def add_leaving(self, partition: int) -> None:
+        """A contact, in two records, whose second event unsubscribes it: that emits another one."""
+        first = event()
+        self.add(partition, [first])
+        self.add(partition, [msgspec.structs.replace(event(contact=first.contact_id), subscribed=False)])
+        self.leaving[partition] = first
+        self.expected += 1
+        self.expected_derived += 1
+        self.named[first.project_id, "contact.unsubscribed"] += 1
+
+    def erase(self, partition: int, of: Event) -> None:
+        """Erases a contact that was added as leaving."""
+        erasure = Erasure(str(uuid.uuid4()), of.project_id, of.contact_id, of.email)
+        self.add_raw(partition, pack_erasure(erasure, accepted_ms=1))
+        self.expected -= 3
+        self.named[of.project_id, "contact.unsubscribed"] -= 1
+        self.named[of.project_id, of.name] -= 2
 
     def add_raw(self, partition: int, value: bytes | None) -> None:
         """Appends a record of any bytes."""
@@ -228,8 +249,8 @@ def test_a_deletion_that_is_carried_out_again_later_touches_nothing_that_came_af
     world.write(world.pipeline())
     for records in world.records.values():
         for one in records:
-            if is_deletion(one.value):
-                deletion = unpack_deletion(one.value or b"").deletion
+            if is_removal(one.value):
+                deletion = unpack_deletion(one.value or b"").removal
                 delete_before(world.tables, deletion, one.partition, one.offset)
     world.check()
 
@@ -557,9 +578,7 @@ def test_a_newer_format_stops_the_writer_before_it_stores_anything(world: World)
     from schemas.record import UnknownFormat
 
     world.add(0, [event()])
-    newer = (record(1, 1).value or b"").replace(
-        b'"format":%d' % EVENTS_FORMAT, b'"format":%d' % (DELETION_FORMAT + 1), 1
-    )
+    newer = (record(1, 1).value or b"").replace(b'"format":%d' % EVENTS_FORMAT, b'"format":%d' % (NEWEST_FORMAT + 1), 1)
     world.add_raw(0, newer)
     with pytest.raises(UnknownFormat):
         world.write(world.pipeline())

@@ -59,7 +59,7 @@ class World:
         self._runner.run(work())
 
     def grow(self) -> None:
-        """Events, one late, a second copy, events that are deleted, and a later one of their name."""
+        """Events, one late, a second copy, events that are deleted, a later one of their name, and a contact that leaves."""
         once, late = event(derived=True), msgspec.structs.replace(event(), received_at="2026-11-25T07:00:00.000Z")
         self.append([event() for _ in range(19)] + [late, once, once] + [event(name="doomed") for _ in range(6)])
         deletion = Deletion(event().id, once.project_id, "doomed")
@@ -68,8 +68,9 @@ class World:
             await self.log.mark(pack_deletion(deletion, accepted_ms=1), 1)
 
         self._runner.run(mark())
-        self.append([event(name="doomed")])
-        self.expected += 21 if self.expected else 22  # the deletion also removes the later one of the last time
+        leaves = msgspec.structs.replace(event(contact=late.contact_id), subscribed=False)
+        self.append([event(name="doomed"), leaves])
+        self.expected += 23 if self.expected else 24  # the deletion also removes the later one of the last time
 
     def pipeline(self, generations: Generations | None = None) -> Pipeline:
         return Pipeline(
@@ -198,7 +199,12 @@ FAULTS: dict[str, tuple[str, dict[str, tuple[int, int]]]] = {
         "INSERT INTO event_counts SELECT * REPLACE (toUInt64(1) AS count) FROM event_counts LIMIT 1",
         {"event_counts": (0, 1)},
     ),
-    "a derived id that is gone": ("DELETE FROM derived_ids WHERE 1", {"derived_ids": (1, 0)}),
+    "derived ids that are gone": ("DELETE FROM derived_ids WHERE 1", {"derived_ids": (2, 0)}),
+    "a contact of whom more is said": (
+        "INSERT INTO contacts SELECT * REPLACE (version + 2 AS version) FROM contacts ORDER BY version DESC LIMIT 1",
+        {"contacts": (1, 1)},
+    ),
+    "subscriptions that are gone": ("DELETE FROM subscriptions WHERE 1", {"subscriptions": (1, 0)}),
 }
 
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from ingest.accept import Accepted, Caller, accept_item, accept_track
 from ingest.batch import BatchLimits, Outcome, accept_batch, accept_body, split
-from ingest.fields import MAX_DEPTH, data_errors, email_error
-from ingest.members import check_syntax, check_utf8
+from ingest.fields import email_error
 from penstock.auth import Principal
+from penstock.data import MAX_DEPTH, data_errors
 from penstock.errors import MalformedBody, PenstockError, RequestError, ValidationFailed
 from penstock.http import error_response
+from penstock.members import check_syntax, check_utf8
 from schemas.event import decode_event
 from schemas.record import pack, positioned, unpack
 

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.body import BodyRoom, read_body
+from penstock.body import BodyRoom, read_body
 from penstock.errors import MalformedBody, PayloadTooLarge, RequestError
 
 LIMIT = 20_000

@@ -41,6 +41,22 @@ class Client:
         url = f"{self._ingest(instance)}/v1/hooks/email"
         return self._accepted(self._http.post(url, headers=self._project.reading, json=body))
 
+    def report_contact(self, body: Any, *, instance: int = 0) -> dict[str, Any]:
+        """Posts to the hook of contacts, which must accept it; returns the answer."""
+        url = f"{self._ingest(instance)}/v1/hooks/contact"
+        return self._accepted(self._http.post(url, headers=self._project.reading, json=body))
+
+    def change(self, contact: str, body: Any) -> httpx.Response:
+        """Changes a contact."""
+        return self._http.patch(self._contact(contact), headers=self._project.reading, json=body)
+
+    def erase(self, contact: str) -> httpx.Response:
+        """Erases a contact."""
+        return self._http.delete(self._contact(contact), headers=self._project.reading)
+
+    def _contact(self, contact: str) -> str:
+        return f"{self._deployment.query_url}/contacts/{contact}"
+
     def _ingest(self, instance: int) -> str:
         urls = self._deployment.ingest_urls
         return urls[instance % len(urls)]

@@ -158,13 +158,14 @@ def event(
     derived: bool = False,
 ) -> Event:
     """An event as ingest makes it."""
+    contact_id = contact or str(uuid.uuid4())
     return Event(
         project_id=project_id,
         id=event_id or str(uuid.uuid4()),
         name=name,
         occurred_at=occurred_at,
-        contact_id=contact or str(uuid.uuid4()),
-        email="ada@example.com",
+        contact_id=contact_id,
+        email=f"{contact_id}@example.com",
         data=data,
         derived=derived,
     )

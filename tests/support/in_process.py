@@ -38,6 +38,7 @@ from schemas.record import pack_deletion
 from schemas.topics import Topic
 from tests.support.faults import Crash, FaultyDatabases
 from tests.support.fixtures import drop_generations
+from tests.support.requests import KnownContacts
 from tests.support.stored import PROJECT
 from tests.support.tables import open_test_tables
 
@@ -87,6 +88,7 @@ class InProcess:
             metrics=Metrics(),
             checks={},
             sns=make_source(Sns(), httpx.AsyncClient()),
+            contacts=KnownContacts(),
         )
         self._writing = _client(ingest)
         self._show()
@@ -95,7 +97,13 @@ class InProcess:
         """Lets reads answer from the tables that there are now."""
         live = LiveTables(self._generations)
         query = create_query(
-            Settings(), live=live, markers=self._log, authenticate=self._ring, metrics=Metrics(), checks={}
+            Settings(),
+            live=live,
+            markers=self._log,
+            contacts=KnownContacts(),
+            authenticate=self._ring,
+            metrics=Metrics(),
+            checks={},
         )
         self._reading = _client(query)
 

@@ -4,7 +4,7 @@ The application is the real one over a real SQLite log, so a 200 in these tests 
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +13,10 @@ from typing import Any
 import httpx
 
 from ingest.app import create_app
+from ingest.contacts import ContactDirectory
 from ingest.sns.source import sns_source
 from penstock.auth import KeyRing, NewKey, new_key
+from penstock.errors import Unavailable
 from penstock.eventlog import EventLog
 from penstock.eventlog.sqlite import SqliteLog
 from penstock.http import Check
@@ -44,6 +46,23 @@ class FrozenClock:
     def now_ms(self) -> int:
         """See `penstock.clock.Clock`."""
         return self.ms
+
+
+@dataclass
+class KnownContacts:
+    """The contacts that a test knows: addresses by project and id."""
+
+    emails: dict[tuple[str, str], str] = field(default_factory=dict)
+    asked: list[set[str]] = field(default_factory=list)
+    failure: Unavailable | None = None
+
+    async def emails_of(self, project_id: str, contact_ids: Collection[str]) -> Mapping[str, str]:
+        """See `ingest.contacts.ContactDirectory`."""
+        self.asked.append(set(contact_ids))
+        if self.failure:
+            raise self.failure
+        found = {contact: self.emails.get((project_id, contact), "") for contact in contact_ids}
+        return {contact: email for contact, email in found.items() if email}
 
 
 @dataclass
@@ -132,6 +151,7 @@ async def serving(
     log: EventLog | None = None,
     checks: Mapping[str, Check] | None = None,
     sns: Sns | None = None,
+    contacts: ContactDirectory | None = None,
 ) -> AsyncIterator[Api]:
     """The application over a log in `directory`, or over the (open) `log`."""
     settings = Settings(ingest=ingest or Ingest(), query=query or Query(), limits=limits or Limits(), sns=sns or Sns())
@@ -144,7 +164,14 @@ async def serving(
     try:
         async with sns_source(settings.sns) as source:
             app = create_app(
-                settings, log=log, authenticate=ring, clock=clock, metrics=Metrics(), checks=checks, sns=source
+                settings,
+                log=log,
+                authenticate=ring,
+                clock=clock,
+                metrics=Metrics(),
+                checks=checks,
+                sns=source,
+                contacts=contacts or KnownContacts(),
             )
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://penstock") as client:
                 project = create_project(own, "test", clock.now_ms())

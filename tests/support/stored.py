@@ -57,6 +57,7 @@ def _counted(tables: Tables, table: str, unit: str | None = None) -> int:
 
 
 def doubles(tables: Tables) -> int:
-    """How many events are in the tables more than once, by their place in the log."""
-    sql = "SELECT count() FROM (SELECT 1 FROM events GROUP BY log_partition, log_offset, log_index HAVING count() > 1)"
+    """How many events are in the tables more than once, by their place in the log; one that was emitted has its cause's."""
+    place = "log_partition, log_offset, log_index, id"
+    sql = f"SELECT count() FROM (SELECT 1 FROM events GROUP BY {place} HAVING count() > 1)"
     return int(str(tables.select(sql)[0][0]))

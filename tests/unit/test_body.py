@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from ingest.body import JSON_TYPES, BodyRoom, media_type, read_body
+from penstock.body import JSON_TYPES, BodyRoom, media_type, read_body
 from penstock.errors import MalformedBody, PayloadTooLarge, RequestError, UnsupportedMediaType
 
 LIMIT = 64 * 1024

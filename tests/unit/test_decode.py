@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from consumers.decode import decode
-from schemas.record import DELETION_FORMAT, EVENTS_FORMAT, MalformedRecord, UnknownFormat, pack, unpositioned
+from schemas.record import EVENTS_FORMAT, NEWEST_FORMAT, MalformedRecord, UnknownFormat, pack, unpositioned
 from tests.support.fixtures import event
 from tests.support.records import record, stored
 
@@ -67,6 +67,6 @@ def test_derived_events_that_are_no_json_are_malformed() -> None:
 
 
 def test_a_newer_format_is_not_guessed_at() -> None:
-    value = (record(0).value or b"").replace(b'"format":%d' % EVENTS_FORMAT, b'"format":%d' % (DELETION_FORMAT + 1), 1)
+    value = (record(0).value or b"").replace(b'"format":%d' % EVENTS_FORMAT, b'"format":%d' % (NEWEST_FORMAT + 1), 1)
     with pytest.raises(UnknownFormat, match="upgrade"):
         decode(stored(value, 0))

@@ -6,14 +6,17 @@ from contextlib import closing
 
 import pytest
 
-from consumers.expected import Expectation, ExpectedRecord, NamesDeleted, id_number, read_deletion
+from consumers.expected import EventLine, Expectation, ExpectedRecord, Removals, id_number, read_removal
 from consumers.first_copies import FirstCopies
 from consumers.letters import DeadPlaces
+from consumers.people import People
+from consumers.people_fold import PeopleFold
 from penstock.errors import StartError
 from penstock.eventlog import StoredRecord
 from schemas.deletion import Deletion
+from schemas.erasure import Erasure
 from schemas.event import Event
-from schemas.record import DELETION_FORMAT, EVENTS_FORMAT, pack_deletion
+from schemas.record import EVENTS_FORMAT, NEWEST_FORMAT, pack_deletion
 from tests.support.fixtures import event
 from tests.support.records import record, stored
 
@@ -28,13 +31,14 @@ def expected(
     places = DeadPlaces()
     for offset, index in dead:
         places.add(0, offset, index)
-    deleted = NamesDeleted({0: through})
+    removals = Removals({0: through})
     for one in listed:
-        deletion = read_deletion(one)
-        if deletion:
-            deleted.add(one.partition, one.offset, deletion)
-    with closing(FirstCopies()) as copies:
-        return [Expectation(places, deleted, copies.is_first).of(one) for one in listed]
+        removal = read_removal(one)
+        if removal:
+            removals.add(one.partition, one.offset, removal)
+    with closing(FirstCopies()) as copies, closing(People()) as people:
+        expectation = Expectation(places, removals, copies.is_first, PeopleFold(people))
+        return [expectation.of(one) for one in listed]
 
 
 def derived(name: str = "viewed") -> Event:
@@ -108,15 +112,30 @@ def test_a_copy_of_a_deleted_event_stays_refused() -> None:
 
 
 def test_a_deletion_behind_what_is_compared_removes_nothing_for_sure() -> None:
-    deleted = NamesDeleted({0: 5})
-    name = (event().project_id, "gone")
-    deleted.add(0, 6, Deletion("", *name))
-    assert not deleted.has(0, 5, name)
-    assert deleted.may_have(0, 5, name)
-    assert not deleted.may_have(0, 6, name)
-    assert not deleted.may_have(1, 5, name)
-    assert deleted.is_coming(0, name)
-    assert not deleted.is_coming(1, name)
+    removals = Removals({0: 5})
+    one = EventLine("", event().project_id, "gone", "")
+    removals.add(0, 6, Deletion("", one.project_id, one.name))
+    assert not removals.has(0, 5, one)
+    assert removals.may_have(0, 5, one)
+    assert not removals.may_have(0, 6, one)
+    assert not removals.may_have(1, 5, one)
+    assert removals.is_coming(0, (one.project_id, one.name))
+    assert not removals.is_coming(1, (one.project_id, one.name))
+
+
+def test_an_erasure_removes_all_of_its_contact_and_nothing_that_comes_later() -> None:
+    removals = Removals({0: 10})
+    one = EventLine("", event().project_id, "any", "", contact_id=str(uuid.uuid4()))
+    removals.add(0, 6, Erasure("", one.project_id, one.contact_id, ""))
+    removals.add(0, 12, Erasure("", one.project_id, one.contact_id, ""))
+    assert removals.has(0, 5, one)
+    assert removals.has_erased(0, 5, one)
+    assert not removals.has(0, 6, one)
+    assert not removals.has(0, 5, EventLine("", one.project_id, "any", "", contact_id="another"))
+    assert removals.may_have(0, 11, one)
+    assert removals.may_have_erased(0, 11, one)
+    assert removals.is_erasing(0, (one.project_id, one.contact_id))
+    assert removals.is_coming(0, (one.project_id, "any other name"))
 
 
 def test_a_deletion_that_cannot_be_read_is_a_record_that_cannot() -> None:
@@ -127,6 +146,6 @@ def test_a_deletion_that_cannot_be_read_is_a_record_that_cannot() -> None:
 
 def test_a_newer_format_ends_it_with_words() -> None:
     head = b'"format":%d' % EVENTS_FORMAT
-    newer = (record(0, 1).value or b"").replace(head, b'"format":%d' % (DELETION_FORMAT + 1), 1)
+    newer = (record(0, 1).value or b"").replace(head, b'"format":%d' % (NEWEST_FORMAT + 1), 1)
     with pytest.raises(StartError, match="upgrade"):
         expected([stored(newer, 0)])

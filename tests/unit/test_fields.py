@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from ingest.fields import data_errors, email_error, idempotency_key_error, name_error, occurred_ms
+from ingest.fields import email_error, idempotency_key_error, name_error, occurred_ms
+from penstock.data import data_errors
 from penstock.errors import FieldError
 
 NOW_MS = 1_795_417_200_123

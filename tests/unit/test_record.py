@@ -7,21 +7,28 @@ import msgspec
 import pytest
 
 from schemas.deletion import Deletion
+from schemas.erasure import Erasure
 from schemas.event import Event, decode_event, decode_mark, encode_event
 from schemas.record import (
+    CHANGES_FORMAT,
     DELETION_FORMAT,
+    ERASURE_FORMAT,
     EVENTS_FORMAT,
-    DeletionRecord,
+    NEWEST_FORMAT,
     MalformedRecord,
+    RemovalRecord,
     UnknownFormat,
-    is_deletion,
+    is_erasure,
+    is_removal,
     pack,
     pack_deletion,
+    pack_erasure,
     pack_replay,
     positioned,
     sizes,
     unpack,
     unpack_deletion,
+    unpack_erasure,
 )
 
 EVENT = Event(
@@ -106,12 +113,13 @@ def test_a_record_of_format_1_is_readable_for_ever() -> None:
 
 
 def test_a_newer_format_stops_the_reader_whatever_else_has_changed() -> None:
-    value = pack([LINE], derived=False, accepted_ms=5).replace(b'"format":1', b'"format":3').replace(b"signup", b"x")
+    newer = b'"format":%d' % (NEWEST_FORMAT + 1)
+    value = pack([LINE], derived=False, accepted_ms=5).replace(b'"format":1', newer).replace(b"signup", b"x")
     with pytest.raises(UnknownFormat, match="upgrade"):
         unpack(value)
     with pytest.raises(UnknownFormat, match="upgrade"):
         unpack_deletion(value)
-    assert (EVENTS_FORMAT, DELETION_FORMAT) == (1, 2)
+    assert (EVENTS_FORMAT, DELETION_FORMAT, CHANGES_FORMAT, ERASURE_FORMAT) == (1, 2, 3, 4)
 
 
 DELETION = Deletion("018f2b5e-0000-4000-8000-000000000001", "018f2b5e-0000-4000-8000-000000000002", "ü/\x00")
@@ -119,11 +127,30 @@ DELETION = Deletion("018f2b5e-0000-4000-8000-000000000001", "018f2b5e-0000-4000-
 
 def test_a_deletion_comes_back_and_is_told_at_a_glance() -> None:
     value = pack_deletion(DELETION, accepted_ms=5)
-    assert unpack_deletion(value) == DeletionRecord(DELETION, 5)
-    assert is_deletion(value)
-    assert not any(map(is_deletion, [GOOD, b"", None, b"garbage", b"\xff\n", b"[]\n"]))
+    assert unpack_deletion(value) == RemovalRecord(DELETION, 5)
+    assert is_removal(value)
+    assert not is_erasure(value)
+    assert not any(map(is_removal, [GOOD, b"", None, b"garbage", b"\xff\n", b"[]\n"]))
     with pytest.raises(MalformedRecord):
         unpack(value)
+
+
+def test_an_erasure_comes_back_and_is_told_at_a_glance() -> None:
+    erasure = Erasure(DELETION.id, DELETION.project_id, "018f2b5e-0000-4000-8000-000000000003", "ü@example.com")
+    value = pack_erasure(erasure, accepted_ms=5)
+    assert unpack_erasure(value) == RemovalRecord(erasure, 5)
+    assert is_removal(value)
+    assert is_erasure(value)
+    with pytest.raises(MalformedRecord):
+        unpack_deletion(value)
+    with pytest.raises(MalformedRecord):
+        unpack(value)
+
+
+def test_a_record_says_whether_it_has_changes_of_contacts() -> None:
+    with_changes = pack([LINE], derived=False, accepted_ms=5, has_changes=True)
+    assert unpack(with_changes).has_changes
+    assert not unpack(GOOD).has_changes
 
 
 def test_what_is_no_deletion_is_refused() -> None:

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope
 from uvicorn.server import ServerState
 
-from ingest.body import BodyRoom, read_body
+from penstock.body import BodyRoom, read_body
 from penstock.http import RawResponse, install
 from penstock.protocol import MAX_HEAD_BYTES, HttpProtocol
 from penstock.telemetry import Metrics

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ingest.accept import ItemBody, TrackBody
 from ingest.mail import MailBody
 from ingest.sns.message import SnsMessage
+from ingest.subscription import SubscriptionBody
 from penstock.errors import LogUnavailable
 from penstock.http import Check, describe, install, operation_routes
 from penstock.telemetry import Metrics
@@ -147,7 +148,7 @@ def references(node: Any) -> set[str]:
 
 async def test_the_document_names_all_routes_and_its_references_lead_somewhere(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
-    writing = {"/v1/track", "/v1/track/batch", "/v1/hooks/email", "/webhooks/sns"}
+    writing = {"/v1/track", "/v1/track/batch", "/v1/hooks/email", "/v1/hooks/contact", "/webhooks/sns"}
     assert document["paths"].keys() == {*writing, "/healthz", "/readyz", "/metrics"}
     for reference in references(document):
         target: Any = document
@@ -173,6 +174,13 @@ async def test_the_write_routes_are_described_with_bodies_headers_answers_and_th
         for status, answer in operation["responses"].items():
             named = references(answer["content"])
             assert (named == {"#/components/schemas/ErrorResponse"}) is (status != "200")
+
+
+async def test_the_contact_hook_is_described_with_what_an_unknown_contact_gets(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/hooks/contact"]["post"]
+    assert operation["security"] == [{"key": []}]
+    expected = {"200", "400", "401", "403", "404", "413", "415", "422", "429", "500", "503"}
+    assert operation["responses"].keys() == expected
 
 
 async def test_the_sns_route_is_described_with_its_members_and_without_a_key(document: dict[str, Any]) -> None:
@@ -207,6 +215,12 @@ async def test_the_described_members_are_those_that_are_read(document: dict[str,
     assert report["properties"]["event"]["enum"] == list(MAIL_EVENTS)
     assert reports["items"] == report
     assert not [member for member in report["properties"].values() if "default" in member]
+    hook = document["paths"]["/v1/hooks/contact"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    change, changes = hook["anyOf"]
+    assert set(change["properties"]) == set(SubscriptionBody.__struct_fields__)
+    assert change["required"] == ["subscribed"]
+    assert changes["items"] == change
+    assert not [member for member in change["properties"].values() if "default" in member]
 
 
 async def test_what_is_accepted_is_valid_by_the_description_too(api: Api) -> None:

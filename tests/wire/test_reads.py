@@ -33,6 +33,7 @@ from schemas.record import unpack_deletion
 from schemas.times import to_ms, to_wire
 from schemas.wire import ErrorResponse
 from schemas.wire_reads import ContactEventsPage, EventNames, EventsPage, NameCount, NameSeries
+from tests.support.requests import KnownContacts
 from tests.support.tables import open_test_tables
 
 BOTH = pytest.mark.parametrize("prefix", ["", "/v1"])
@@ -128,11 +129,13 @@ def error_of(response: httpx.Response, status: int, code: str) -> dict[str, Any]
 class NoMarkers:
     """No log: nothing is deleted here (see test_deletes.py); the names of what was to be are kept."""
 
+    partitions = 1
+
     def __init__(self) -> None:
         self.names: list[str] = []
 
-    def mark(self, record: bytes, accepted_ms: int) -> "asyncio.Future[Position]":
-        self.names.append(unpack_deletion(record).deletion.name)
+    def mark(self, record: bytes, accepted_ms: int, partition: int | None = None) -> "asyncio.Future[Position]":
+        self.names.append(unpack_deletion(record).removal.name)
         raise LogUnavailable("There is no log in this test")
 
 
@@ -147,7 +150,15 @@ def served(
     settings = Settings(query=query or Query(), limits=limits or Limits())
     live = LiveTables(Generations(tables))
     markers = markers or NoMarkers()
-    app = create_app(settings, live=live, markers=markers, authenticate=keys, metrics=Metrics(), checks={})
+    app = create_app(
+        settings,
+        live=live,
+        markers=markers,
+        contacts=KnownContacts(),
+        authenticate=keys,
+        metrics=Metrics(),
+        checks={},
+    )
     with asyncio.Runner() as runner:
         api = Api(app, runner)
         stop = runner.run(start(app))

@@ -38,6 +38,18 @@ def media_type(header: bytes | None, allowed: Collection[bytes]) -> bytes:
     return kind
 
 
+def expect_once(scope: Scope, names: Collection[bytes]) -> None:
+    """Which of several headers of a name is meant, nobody can say.
+
+    Raises:
+        MalformedBody: there are several of one of `names`.
+    """
+    present = [name for name, _ in scope["headers"]]
+    for name in names:
+        if present.count(name) > 1:
+            raise MalformedBody(f"The header {name.decode()} is repeated", suggestion="Send it once.")
+
+
 _FRAMING_BYTES = 64 * 1024
 """What cannot be compressed grows a little, and members may be empty: so much more than decompressed may be sent."""
 

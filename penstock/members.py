@@ -3,23 +3,25 @@
 The text is decoded at once; only where that fails is it looked at member by member, to name all that is wrong.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
-from ingest.surrogates import has_half
 from penstock.errors import FieldError, MalformedBody, ValidationFailed
+from penstock.surrogates import has_half
 
 
 class _Body(Protocol):
     """A struct that `decode` makes.
 
     Attributes:
-        STAND_INS: for required members that are missing or of the wrong type, so that the others can be checked.
+        STAND_INS: for members of the wrong type, or missing though required, so that the others can be checked.
+            Optional ones need none, unless it makes a difference whether they are there.
     """
 
     __struct_fields__: ClassVar[tuple[str, ...]]
+    __struct_defaults__: ClassVar[tuple[Any, ...]]
     STAND_INS: ClassVar[dict[str, Any]]
 
 
@@ -31,7 +33,9 @@ _decode_nothing = msgspec.json.Decoder(msgspec.Raw).decode
 _TYPES: dict[str, tuple[type, str]] = {
     "event": (str, "string"),
     "email": (str, "string"),
+    "contactId": (str, "string"),
     "subscribed": (bool, "boolean"),
+    "reason": (str, "string"),
     "data": (msgspec.Raw, "JSON value"),
     "timestamp": (str, "string"),
     "idempotencyKey": (str, "string"),
@@ -114,21 +118,32 @@ def _by_member(body: bytes, kind: type[Body], field_errors: FieldErrors[Body], n
     except msgspec.ValidationError as error:
         raise ValidationFailed([FieldError("body", "Must be a JSON object", "invalid_type")]) from error
     wrong: list[FieldError] = []
-    values: dict[str, Any] = dict(kind.STAND_INS)
-    for name in kind.__struct_fields__:
-        member_type, readable = _TYPES[name]
-        if name not in members:
-            wrong += [FieldError(name, "Required", "invalid_type")] if name in kind.STAND_INS else []
+    values: dict[str, Any] = {}
+    names = kind.__struct_fields__
+    required = names[: len(names) - len(kind.__struct_defaults__)]
+    for name in names:
+        if name not in members and name not in required:
             continue
         try:
-            values[name] = msgspec.json.decode(members[name], type=member_type)
-        except msgspec.DecodeError:
-            wrong.append(FieldError(name, f"Must be a {readable}", "invalid_type"))
+            values[name] = _member(name, members)
+        except ValidationFailed as error:
+            wrong += error.field_errors
+            values |= {name: kind.STAND_INS[name]} if name in kind.STAND_INS else {}
     decoded = kind(**values)
     wrong += field_errors(decoded, now_ms)
     if wrong:
         raise ValidationFailed(sorted(wrong, key=_field_order))
     return decoded
+
+
+def _member(name: str, members: Mapping[str, msgspec.Raw]) -> Any:
+    if name not in members:
+        raise ValidationFailed([FieldError(name, "Required", "invalid_type")])
+    member_type, readable = _TYPES[name]
+    try:
+        return msgspec.json.decode(members[name], type=member_type)
+    except msgspec.DecodeError as error:
+        raise ValidationFailed([FieldError(name, f"Must be a {readable}", "invalid_type")]) from error
 
 
 def _field_order(error: FieldError) -> int:

@@ -1,0 +1,242 @@
+"""What contacts add to a batch: the events that a change of a subscription emits, and the changes that are no events.
+
+It is decided by the log alone, up to the batch: what the tables hold from there on is not looked at, so the same batch
+comes to the same events when it is inserted again, by whomever, and in a rebuild.
+
+The emitted event is stored in the same insert as its cause, and has the cause's place in the log.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from consumers.copies import parts
+from consumers.decode import DecodedRecord
+from consumers.subscriptions import Contact, Place, Subscriptions, Word, contact_of, is_report, milliseconds
+from penstock.clickhouse import Tables
+from penstock.clickhouse.contract import Parameter
+from schemas.event import Event, EventMark, encode_event
+from schemas.ids import is_uuid
+
+_LOOKUP_CONTACTS = 5_000
+"""Contacts in one look-up: bounds the statement's size."""
+
+_STANDING = """
+SELECT
+    toString(project_id), toString(contact_id),
+    (max((toUnixTimestamp64Milli(occurred_at), log_offset, log_index, toUInt8(subscribed))) AS last).1,
+    last.2, last.3, last.4
+FROM subscriptions
+WHERE project_id IN {projects:Array(UUID)} AND contact_id IN {contacts:Array(UUID)}
+    AND log_partition = {partition:UInt16} AND log_offset < {offset:UInt64}
+GROUP BY project_id, contact_id
+"""
+
+_KNOWN = """
+SELECT DISTINCT toString(project_id), toString(contact_id) FROM contacts
+WHERE (project_id, email) IN
+(
+    SELECT toUUIDOrZero(contact.1), contact.2
+    FROM (SELECT arrayJoin(arrayZip({projects:Array(String)}, {emails:Array(String)})) AS contact)
+)
+AND first_offset < {offset:UInt64}
+"""
+
+Told = Mapping[Place, Event]
+"""Lines that say something of a contact's subscription, or are changes, in the order of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactLines:
+    """See the module.
+
+    Attributes:
+        changes: where the lines stand that are no events.
+        facts: what they say, as rows of `contact_facts`.
+        events: the emitted events, as rows of `events`.
+        marks: theirs, by the offset of the cause.
+    """
+
+    changes: frozenset[Place] = frozenset()
+    facts: Sequence[bytes] = ()
+    events: Sequence[bytes] = ()
+    marks: Sequence[tuple[int, EventMark]] = ()
+
+
+def contact_lines(
+    tables: Tables, records: Mapping[int, DecodedRecord], partition: int, first: int, dropped: Collection[Place]
+) -> ContactLines:
+    """See the module.
+
+    Args:
+        records: of the batch, by offset.
+        first: the batch's first offset. Of the tables only what stands before it counts.
+        dropped: events that are not stored.
+
+    Raises:
+        TablesUnavailable: see `Tables`.
+    """
+    told = {
+        (offset, index): event
+        for offset, decoded in records.items()
+        for index, event in decoded.told.items()
+        if (offset, index) not in dropped and _is_readable(event)
+    }
+    if not told:
+        return ContactLines()
+    transitions = _transitions(_Earlier(tables, partition, first), told, records, dropped)
+    return ContactLines(
+        changes=frozenset(place for place, event in told.items() if event.change),
+        facts=[_fact(event, partition, place) for place, event in told.items() if event.change],
+        events=[_row(event, partition, place) for place, event in transitions],
+        marks=[
+            (offset, EventMark(event.id, project_id=event.project_id, occurred_at=event.occurred_at))
+            for (offset, _), event in transitions
+        ],
+    )
+
+
+def _is_readable(event: Event) -> bool:
+    """Whether the tables will not refuse it for what is looked at here."""
+    try:
+        milliseconds(event.occurred_at)
+    except ValueError:
+        return False
+    return is_uuid(event.contact_id) and is_uuid(event.project_id)
+
+
+def _transitions(
+    earlier: "_Earlier", told: Told, records: Mapping[int, DecodedRecord], dropped: Collection[Place]
+) -> list[tuple[Place, Event]]:
+    """The emitted events, with the places of their causes."""
+    said = {place: event for place, event in told.items() if event.subscribed is not None}
+    standing = Subscriptions(earlier.standing(said.values()))
+    unheard = {
+        place: event
+        for place, event in said.items()
+        if not event.subscribed and not is_report(event) and contact_of(event) not in standing.last
+    }
+    known = earlier.known(unheard.values())
+    firsts = _first_places(records, {contact_of(event) for event in unheard.values()} - known, dropped)
+    found = []
+    for place, event in said.items():
+        emitted = standing.hear(place, event, is_new=firsts.get(contact_of(event), (-1, -1)) >= place)
+        if emitted is not None:
+            found.append((place, emitted))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """What the tables have of a partition up to a batch.
+
+    Attributes:
+        first: the batch's first offset.
+    """
+
+    tables: Tables
+    partition: int
+    first: int
+
+    def standing(self, said: Iterable[Event]) -> dict[Contact, Word]:
+        """What was said last, of those contacts of whom anything was."""
+        found = {}
+        for some in parts(sorted({contact_of(event) for event in said}), _LOOKUP_CONTACTS):
+            values: dict[str, Parameter] = {
+                "projects": sorted({project for project, _ in some}),
+                "contacts": [contact for _, contact in some],
+                "partition": self.partition,
+                "offset": self.first,
+            }
+            for project, contact, *last in self.tables.select(_STANDING, values):
+                found[str(project), str(contact)] = _word(last)
+        return found
+
+    def known(self, unheard: Iterable[Event]) -> set[Contact]:
+        """Those contacts that had an event."""
+        found: set[Contact] = set()
+        for some in parts(sorted({(event.project_id, event.email) for event in unheard}), _LOOKUP_CONTACTS):
+            values: dict[str, Parameter] = {
+                "projects": [project for project, _ in some],
+                "emails": [email for _, email in some],
+                "offset": self.first,
+            }
+            found |= {(str(project), str(contact)) for project, contact in self.tables.select(_KNOWN, values)}
+        return found
+
+
+def _word(last: Sequence[object]) -> Word:
+    occurred_ms, offset, index, subscribed = (int(str(value)) for value in last)
+    return Word(occurred_ms, offset, index, bool(subscribed))
+
+
+class _Owner(msgspec.Struct, frozen=True, gc=False):
+    """The part of a line that says whose it is."""
+
+    project_id: str
+    contact_id: str
+
+
+_decode_owner = msgspec.json.Decoder(_Owner).decode
+
+
+def _first_places(
+    records: Mapping[int, DecodedRecord], contacts: Collection[Contact], dropped: Collection[Place]
+) -> dict[Contact, Place]:
+    """Where the first line of each of some contacts stands in the batch."""
+    found: dict[Contact, Place] = {}
+    if not contacts:
+        return found
+    for place, line in _lines(records):
+        if place in dropped:
+            continue
+        try:
+            owner = _decode_owner(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue  # the tables will refuse it
+        contact = owner.project_id, owner.contact_id
+        if contact in contacts and contact not in found:
+            found[contact] = place
+    return found
+
+
+def _lines(records: Mapping[int, DecodedRecord]) -> Iterator[tuple[Place, bytes]]:
+    for offset, decoded in records.items():
+        for index, line in enumerate(decoded.lines.split(b"\n")):
+            yield (offset, index), line
+
+
+def _row(event: Event, partition: int, place: Place) -> bytes:
+    return b'{"log_partition":%d,"log_offset":%d,"log_index":%d,%b' % (partition, *place, encode_event(event)[1:])
+
+
+class _Fact(msgspec.Struct, frozen=True, gc=False):
+    """A row of `contact_facts`."""
+
+    project_id: str
+    contact_id: str
+    email: str
+    occurred_at: str
+    subscribed: bool | None
+    data: str
+    log_partition: int
+    log_offset: int
+    log_index: int
+
+
+def _fact(event: Event, partition: int, place: Place) -> bytes:
+    """What a change says of the contact: a report's data belongs to the event that it may emit."""
+    data = "" if event.name else event.data
+    return msgspec.json.encode(
+        _Fact(
+            event.project_id,
+            event.contact_id,
+            event.email,
+            event.occurred_at,
+            event.subscribed,
+            data,
+            partition,
+            *place,
+        )
+    )

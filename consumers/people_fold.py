@@ -1,0 +1,94 @@
+"""Folds the log into its contacts, event by event, and says which events their changes emit."""
+
+import msgspec
+
+from consumers.people import People, Person
+from consumers.subscriptions import Contact, Subscriptions, emitted_event, milliseconds
+from schemas.erasure import Erasure
+from schemas.event import Event
+from schemas.names import is_reserved
+
+
+class _Line(msgspec.Struct, frozen=True, gc=False):
+    """The part of a line that says something of its contact."""
+
+    project_id: str
+    contact_id: str
+    name: str
+    occurred_at: str
+    email: str = ""
+    data: str = ""
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+class PeopleFold:
+    """See the module. Is told of the lines that count, in the order of the log; the same one may be told of again.
+
+    What it answered the first time it answers again. What it is told of after the `end` it does not take in; of such a
+    line that it was not told of before, it says that it emits what it may.
+    """
+
+    def __init__(self, people: People) -> None:
+        self._people = people
+        self._through: dict[int, int] = {}
+        self._emitted: dict[tuple[int, int, int], Event] = {}
+        self._has_ended = False
+
+    def end(self) -> None:
+        """Everything that is compared was told."""
+        self._has_ended = True
+
+    def forget(self, partition: int, offset: int, erasure: Erasure) -> None:
+        """A contact is erased, as far as it was known up to there."""
+        if self._is_next(partition, offset):
+            self._people.forget((erasure.project_id, erasure.contact_id))
+
+    def take(self, place: tuple[int, int, int], text: bytes, told: Event | None) -> Event | None:
+        """Takes a line; returns the event that it emits.
+
+        Args:
+            told: the whole line, where it says something of a subscription, or is a change.
+
+        Raises:
+            ValueError: the line is not readable.
+        """
+        partition, offset, index = place
+        if not self._is_next(partition, offset):
+            return self._again(place, told)
+        line = _decode(text)
+        contact: Contact = line.project_id, line.contact_id
+        moment = milliseconds(line.occurred_at)
+        person = self._people.get(contact)
+        is_new = person is None
+        if person is None:
+            person = self._people.add(contact, Person(line.email, partition, offset, moment))
+        person.created_ms = min(person.created_ms, moment)
+        if line.data[:1] == "{" and not is_reserved(line.name):
+            person.take(line.data, (moment, offset, index))
+        return self._hear(person, contact, place, told, is_new=is_new) if told is not None else None
+
+    def _is_next(self, partition: int, offset: int) -> bool:
+        if self._has_ended or offset < self._through.get(partition, -1):
+            return False
+        self._through[partition] = offset
+        return True
+
+    def _again(self, place: tuple[int, int, int], told: Event | None) -> Event | None:
+        partition, offset, _ = place
+        if offset <= self._through.get(partition, -1) or told is None or told.subscribed is None:
+            return self._emitted.get(place)
+        return emitted_event(told)
+
+    def _hear(
+        self, person: Person, contact: Contact, place: tuple[int, int, int], told: Event, *, is_new: bool
+    ) -> Event | None:
+        if told.subscribed is None:
+            return None
+        known = Subscriptions({} if person.last is None else {contact: person.last})
+        emitted = known.hear(place[1:], told, is_new=is_new)
+        person.last = known.last[contact]
+        if emitted is not None:
+            self._emitted[place] = emitted
+        return emitted

@@ -1,0 +1,143 @@
+"""Contacts in tests: what is said of them, as lines of the log, and what becomes of it by a reference of few lines."""
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from schemas.erasure import Erasure
+from schemas.event import Event, encode_event
+from schemas.ids import contact_id, derived_event_id
+from schemas.record import pack, pack_erasure
+from schemas.times import to_wire
+
+PROJECT = "00000000-0000-4000-8000-000000000001"
+FIRST_MS = 1_795_417_200_000
+
+_RESERVED_KEYS = ("id", "email", "plunk_id", "plunk_email", "unsubscribeUrl", "subscribeUrl", "manageUrl")
+
+Kind = Literal["track", "bounce", "complaint", "open", "hook", "patch", "erase"]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One thing that is said of a contact.
+
+    Attributes:
+        key: what repeats where it is sent again; None for what counts every time.
+        ms: when it happened, after `FIRST_MS`.
+        data: JSON, as text.
+    """
+
+    kind: Kind
+    who: str
+    ms: int = 0
+    data: str = ""
+    subscribed: bool | None = None
+    key: str | None = None
+    project: str = PROJECT
+
+    @property
+    def contact(self) -> str:
+        return contact_id(self.project, self.who)
+
+    def line(self, number: int) -> bytes:
+        """As ingest writes it; `number` makes its id another one than that of other lines."""
+        is_change = self.kind in {"hook", "patch"}
+        unsubscribes = self.kind in {"bounce", "complaint"}
+        told = "contact.subscribed" if self.subscribed else "contact.unsubscribed"
+        names = {"track": "viewed", "hook": told, "patch": ""}
+        event_id = str(uuid.UUID(int=number)) if self.key is None else derived_event_id(self.contact, "t", self.key)
+        return encode_event(
+            Event(
+                self.project,
+                event_id,
+                names.get(self.kind, f"email.{self.kind}"),
+                to_wire(FIRST_MS + self.ms),
+                self.contact,
+                self.who,
+                data=self.data,
+                subscribed=False if unsubscribes else self.subscribed,
+                derived=self.key is not None,
+                change=is_change,
+            )
+        )
+
+
+def packed(said: Sequence[Said], first_number: int) -> bytes:
+    """A record of it; an erasure has one for itself."""
+    if said[0].kind == "erase":
+        (one,) = said
+        return pack_erasure(Erasure(str(uuid.UUID(int=first_number)), one.project, one.contact, one.who), accepted_ms=1)
+    lines = [one.line(first_number + index) for index, one in enumerate(said)]
+    return pack(
+        lines,
+        derived=any(one.key is not None for one in said),
+        accepted_ms=1,
+        has_changes=any(one.kind in {"hook", "patch"} for one in said),
+    )
+
+
+@dataclass(slots=True)
+class Person:
+    """What should become of a contact.
+
+    Attributes:
+        emitted: the names and data of the contact events, in the order in which they were caused.
+        events: how many events of it there are, those among them.
+    """
+
+    subscribed: bool = True
+    data: dict[str, Any] = field(default_factory=dict)
+    created_ms: int = 1 << 60
+    emitted: list[tuple[str, Any]] = field(default_factory=list)
+    events: int = 0
+
+
+def reference(story: Iterable[Said]) -> dict[str, Person]:
+    """Every contact that should be there, by its address."""
+    people, words, keys, seen = {}, {}, {}, set()  # type: ignore[var-annotated]
+    for place, one in enumerate(story):  # the fold itself; what follows it are the rules for single values
+        if one.kind == "erase":
+            for known in (people, words, keys):
+                known.pop(one.who, None)
+            continue
+        if one.key is not None and (one.who, one.key) in seen:
+            continue
+        seen.add((one.who, one.key))
+        is_new = one.who not in people
+        person, version = people.setdefault(one.who, Person()), (one.ms, place)
+        person.created_ms = min(person.created_ms, one.ms)
+        person.events += one.kind not in {"hook", "patch"}
+        if one.kind in {"track", "patch"} and one.data.startswith("{"):
+            keys.setdefault(one.who, []).append((version, one.data))
+        value = False if one.kind in {"bounce", "complaint"} else one.subscribed
+        if value is not None:
+            said = words.setdefault(one.who, [])
+            before = max(said)[1] if said else (None if is_new and one.kind == "track" else True)
+            said.append((version, value))
+            after = max(said)[1]
+            if before is not None and before != after:
+                person.events += 1
+                person.emitted.append(("contact.subscribed" if after else "contact.unsubscribed", _reason(one)))
+    for who, person in people.items():
+        person.subscribed = max(words[who])[1] if who in words else True
+        person.data = _merged(keys.get(who, []))
+    return people
+
+
+def _reason(one: Said) -> Any:
+    if one.kind in {"bounce", "complaint"}:
+        return {"reason": one.kind}
+    return json.loads(one.data) if one.kind == "hook" and one.data else None
+
+
+def _merged(objects: list[tuple[tuple[int, int], str]]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for _, text in sorted(objects):
+        for key, value in json.loads(text).items():
+            passing = isinstance(value, dict) and "value" in value and value.get("persistent") is False
+            if key not in _RESERVED_KEYS and not passing and not (isinstance(value, str) and not value):
+                data[key] = value
+    return {key: value for key, value in data.items() if value is not None}

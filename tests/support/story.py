@@ -1,0 +1,93 @@
+"""A log of what is said of contacts, written by the real writer, and what its tables then hold."""
+
+import json
+from collections.abc import Sequence
+
+from consumers.pipeline import Pipeline
+from consumers.sink import LogEnds
+from penstock.clickhouse import Tables
+from penstock.eventlog import StoredRecord
+from penstock.settings import Writer
+from penstock.telemetry import Metrics
+from schemas.contact_data import folded
+from tests.support.people import FIRST_MS, PROJECT, Person, Said, packed, reference
+from tests.support.records import stored
+from tests.support.requests import FrozenClock
+from tests.support.tables import fixed
+
+
+class Story:
+    """A log of one partition, written batch by batch, and what must have become of it."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.said: list[Said] = []
+        self.records: list[StoredRecord] = []
+
+    def tell(self, *said: Said) -> None:
+        """Appends a record; what erases a contact has one for itself."""
+        self.records.append(stored(packed(said, 1 + len(self.said)), len(self.records)))
+        self.said += said
+
+    def write(self, tables: Tables | None = None, max_rows: int = 50_000) -> None:
+        """By a new writer, which goes on where the one before it stopped."""
+        pipeline = Pipeline(
+            Writer(max_rows=max_rows, max_dead_letter_share=1),
+            log=None,  # type: ignore[arg-type] # nothing here becomes a dead letter
+            for_writing=fixed(tables or self.tables),
+            clock=FrozenClock(FIRST_MS),
+            metrics=Metrics(),
+            owner="test",
+        )
+        start = pipeline.claim([0])[0]
+        pipeline.write(self.records[start:], LogEnds({0: len(self.records)}, FIRST_MS))
+
+    def check(self, project: str = PROJECT) -> None:
+        """The tables have what the reference makes of the story, as far as it is a project's."""
+        expected = reference([one for one in self.said if one.project == project])
+        assert people_in(self.tables, project) == expected
+        assert counted_in(self.tables, project) == sum(person.events for person in expected.values())
+
+
+def people_in(tables: Tables, project: str = PROJECT) -> dict[str, Person]:
+    """The contacts that are there, with their events."""
+    of_project = {"project": project}
+    rows = tables.select(
+        "SELECT email, toUnixTimestamp64Milli(min(created)), toString(max(said)),"
+        " groupArrayIf((toString(at), text), text != '') FROM (SELECT email, min(created_at) AS created,"
+        " max(subscription) AS said, max(version) AS at, argMaxMerge(data) AS text FROM contacts"
+        " WHERE project_id = {project:UUID} GROUP BY email, shape)"
+        " GROUP BY email",
+        of_project,
+    )
+    people = {str(row[0]): _person(row) for row in rows}
+    for email, name, data in tables.select(
+        "SELECT email, name, data FROM events WHERE project_id = {project:UUID}"
+        " ORDER BY log_offset, log_index, name LIKE 'contact.%'",
+        of_project,
+    ):
+        person = people[str(email)]
+        person.events += 1
+        if str(name).startswith("contact."):
+            person.emitted.append((str(name), json.loads(str(data)) if data else None))
+    return people
+
+
+def _person(row: Sequence[object]) -> Person:
+    _, created_ms, said, objects = row
+    assert isinstance(objects, list)
+    data = folded((int(at), text) for at, text in objects)
+    values = {key: json.loads(value) for key, value in data.items()}
+    return Person(bool(int(str(said)) & 1), values, int(str(created_ms)) - FIRST_MS)
+
+
+def counted_in(tables: Tables, project: str = PROJECT) -> int:
+    """How many events the counters of each unit, and the other tables, have: the same in all."""
+    where = "WHERE project_id = {project:UUID}"
+    of_project = {"project": project}
+    rows = tables.select(f"SELECT sum(count) FROM event_counts {where} GROUP BY unit_seconds", of_project)
+    counts = {int(str(row[0])) for row in rows} or {0}
+    for table in ("events_by_name", "events_by_contact"):
+        counts |= {int(str(row[0])) for row in tables.select(f"SELECT count() FROM {table} {where}", of_project)}
+    assert len(counts) == 1, counts
+    return counts.pop()
