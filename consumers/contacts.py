@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import msgspec
 
 from consumers.copies import parts
-from consumers.decode import DecodedRecord
+from consumers.decode import DecodedRecord, event_line
 from consumers.subscriptions import Contact, Place, Subscriptions, Word, contact_of, is_report, milliseconds
 from penstock.clickhouse import Tables
 from penstock.clickhouse.contract import Parameter
-from schemas.event import Event, EventMark, encode_event
+from schemas.event import Event, EventMark
 from schemas.ids import is_uuid
 
 _LOOKUP_CONTACTS = 5_000
@@ -89,7 +89,7 @@ def contact_lines(
     return ContactLines(
         changes=frozenset(place for place, event in told.items() if event.change),
         facts=[_fact(event, partition, place) for place, event in told.items() if event.change],
-        events=[_row(event, partition, place) for place, event in transitions],
+        events=[event_line(event, partition, place) for place, event in transitions],
         marks=[
             (offset, EventMark(event.id, project_id=event.project_id, occurred_at=event.occurred_at))
             for (offset, _), event in transitions
@@ -205,10 +205,6 @@ def _lines(records: Mapping[int, DecodedRecord]) -> Iterator[tuple[Place, bytes]
     for offset, decoded in records.items():
         for index, line in enumerate(decoded.lines.split(b"\n")):
             yield (offset, index), line
-
-
-def _row(event: Event, partition: int, place: Place) -> bytes:
-    return b'{"log_partition":%d,"log_offset":%d,"log_index":%d,%b' % (partition, *place, encode_event(event)[1:])
 
 
 class _Fact(msgspec.Struct, frozen=True, gc=False):

@@ -12,7 +12,7 @@ import msgspec
 from penstock.eventlog import StoredRecord
 from schemas.deletion import Deletion
 from schemas.erasure import Erasure
-from schemas.event import Event, EventMark, decode_event, decode_mark
+from schemas.event import Event, EventMark, decode_event, decode_mark, encode_event
 from schemas.record import MalformedRecord, is_erasure, positioned, unpack, unpack_deletion, unpack_erasure
 
 
@@ -27,7 +27,8 @@ class DecodedRecord:
         late: of the others, those that were received in another second than they happened.
         accepted_ms: when the first event was received.
         replayed: see `schemas.record.Record`.
-        told: the lines that say something of a subscription, or are changes of contacts instead of events.
+        told: the lines that say something of a subscription, are changes of contacts instead of events, or are to be
+            numbered.
     """
 
     lines: bytes
@@ -43,6 +44,7 @@ class DecodedRecord:
 _RECEIVED = b'"received_at":"'
 _SUBSCRIBED = b'"subscribed":'
 _CHANGE = b'"change":true'
+_NUMBERED = b'"numbered":true'
 
 
 def decode(record: StoredRecord) -> DecodedRecord:
@@ -57,7 +59,7 @@ def decode(record: StoredRecord) -> DecodedRecord:
     unpacked = unpack(record.value)
     try:
         marks = _marks(unpacked.lines) if unpacked.derived or _RECEIVED in unpacked.lines else {}
-        told = _told(unpacked.lines) if unpacked.has_changes or _SUBSCRIBED in unpacked.lines else {}
+        told = _told(unpacked.lines) if unpacked.has_changes or _tells(unpacked.lines) else {}
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedRecord(f"an event is not readable: {error}") from error
     lines = positioned(unpacked, record.partition, record.offset)
@@ -88,7 +90,14 @@ def _marks(lines: bytes) -> dict[int, EventMark]:
 
 def _told(lines: bytes) -> dict[int, Event]:
     return {
-        index: decode_event(line)
-        for index, line in enumerate(lines.split(b"\n"))
-        if _SUBSCRIBED in line or _CHANGE in line
+        index: decode_event(line) for index, line in enumerate(lines.split(b"\n")) if _tells(line) or _CHANGE in line
     }
+
+
+def _tells(lines: bytes) -> bool:
+    return _SUBSCRIBED in lines or _NUMBERED in lines
+
+
+def event_line(event: Event, partition: int, place: tuple[int, int]) -> bytes:
+    """An event as columns of `events`; it stands at this offset and index, or was caused there."""
+    return b'{"log_partition":%d,"log_offset":%d,"log_index":%d,%b' % (partition, *place, encode_event(event)[1:])

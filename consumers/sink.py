@@ -26,6 +26,7 @@ from consumers.deadletter import DeadLetter
 from consumers.decode import DecodedRecord, decode, decode_removal
 from consumers.deletions import delete_before
 from consumers.erasures import erase_before
+from consumers.mail_numbers import numbered_lines
 from consumers.subscriptions import Place
 from penstock.clickhouse import Tables
 from penstock.clickhouse.generations import Generation
@@ -270,8 +271,10 @@ class Sink:
         repeated = second_copies(self._tables, ready.records, partition, first, ready.refused)
         contacts = contact_lines(self._tables, ready.records, partition, first, repeated | ready.refused.keys())
         dropped = repeated | ready.refused.keys() | contacts.changes
+        numbered = numbered_lines(self._tables, ready.records, partition, first, dropped)
+        lines = _lines(ready, dropped | numbered.keys())
         try:
-            self._insert_lines(EVENTS, [*_lines(ready, dropped), *contacts.events], ready)
+            self._insert_lines(EVENTS, [*lines, *numbered.values(), *contacts.events], ready)
         except TablesRefused:
             if ready.dead or not (found := self._with_refused(ready)).dead:
                 raise

@@ -112,5 +112,7 @@ class HookRoutes:
             intake.ignore()
             return RawResponse(200, answers.DONE)
         intake.charge(scope, principal, len(reports))
-        entries: list[Accepted] = [accept_report(report, caller, ("sns", message.message_id)) for report in reports]
+        entries: list[Accepted] = [
+            accept_report(report, caller, ("sns", message.message_id), numbered=True) for report in reports
+        ]
         return RawResponse(200, answers.DONE, answers.headers(await intake.append(entries, caller)))

@@ -40,6 +40,8 @@ class _Bounce(msgspec.Struct, gc=False):
     bounceType: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815
 
 
+_NUMBERED = ("email.open", "email.click")
+
 _decoder = msgspec.json.Decoder(MailBody)
 _bounce_decoder = msgspec.json.Decoder(_Bounce)
 
@@ -67,11 +69,12 @@ def _accept_text(text: bytes, caller: Caller) -> Accepted:
     return accept_report(body, caller, _cause(body, caller.now_ms))
 
 
-def accept_report(body: MailBody, caller: Caller, cause: tuple[str, str] | None) -> Accepted:
+def accept_report(body: MailBody, caller: Caller, cause: tuple[str, str] | None, *, numbered: bool = False) -> Accepted:
     """The event in a body whose values are right.
 
     Args:
         cause: what repeats when the report is sent again: its kind and its key. None where that cannot be told.
+        numbered: whether opens and clicks are numbered; `data` is an object then.
 
     Raises:
         ValueError: the values are not right.
@@ -96,6 +99,7 @@ def accept_report(body: MailBody, caller: Caller, cause: tuple[str, str] | None)
         email_id="" if body.emailId is UNSET else body.emailId,
         subscribed=False if _unsubscribes(body) else None,
         derived=derived is not None,
+        numbered=numbered and body.event in _NUMBERED and body.emailId is not UNSET,
     )
     line = encode_event(event)
     return Accepted(partition, line, event.derived, event=event.id, contact=contact_uuid, timestamp=timestamp)

@@ -71,16 +71,40 @@ def test_a_topic_is_registered_confirmed_and_its_events_are_in_every_read_once(
         assert answer.status_code == 200, answer.text
     client = Client(running, project)
     page = client.read("/events", after=answer.headers["X-Position"])
-    (row,) = page["events"]
+    row = next(one for one in page["events"] if one["name"] == "email.bounce")
     assert (row["name"], row["emailId"], row["contact"]) == (
         "email.bounce",
         "0100017f-mail",
         {"email": "ada@example.com"},
     )
-    assert client.counts() == {"email.bounce": 1}
+    assert client.counts() == {"contact.unsubscribed": 1, "email.bounce": 1}
+    (told,) = [one for one in client.read("/events")["events"] if one["name"] == "contact.unsubscribed"]
+    assert told["data"] == {"reason": "bounce"}
 
     running.cli_json("topic-arn", "remove", ARN)
     wait_until(lambda: _post(running, sns.message(published)).status_code == 403, _KNOWN_SECONDS, "the refusal")
+    client.close()
+
+
+def test_opens_and_clicks_tell_their_number(running: Deployment, sns: FakeSns) -> None:
+    project = running.create_project()
+    arn = f"{ARN}-numbers"
+    running.cli_json("topic-arn", "add", "--project", project.id, arn)
+    for number, kind in enumerate(["Open", "Click", "Open", "Open"]):
+        message = sns.message({"eventType": kind, "mail": mail()}, TopicArn=arn, MessageId=f"message-{number}")
+        wait_until(
+            lambda sent=message: _post(running, sent, 0).status_code == 200,  # type: ignore[misc] # mypy does not infer a lambda's default
+            _KNOWN_SECONDS,
+            "the topic to be known",
+        )
+        answer = _post(running, message, 1)
+        assert answer.status_code == 200, answer.text
+    client = Client(running, project)
+    rows = client.read("/events", after=answer.headers["X-Position"])["events"]
+    opens = sorted((row["data"]["opens"], row["data"]["isFirstOpen"]) for row in rows if row["name"] == "email.open")
+    assert opens == [(1, True), (2, False), (3, False)]
+    (click,) = [row["data"] for row in rows if row["name"] == "email.click"]
+    assert (click["clicks"], click["isFirstClick"]) == (1, True)
     client.close()
 
 

@@ -368,6 +368,7 @@ async def test_each_type_becomes_a_mail_event_with_its_fields(  # noqa: PLR0917 
     assert event.email_id == "0100017f-mail"
     assert json.loads(event.data) == {**BASE, **told}
     assert event.subscribed is (False if kind in ("Bounce", "Complaint") else None)
+    assert event.numbered is (kind in ("Open", "Click"))  # the writer adds opens, isFirstOpen, clicks and isFirstClick
 
 
 async def test_a_received_mail_is_an_event_of_its_sender(hook: Api, sns: FakeSns) -> None:
