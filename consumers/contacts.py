@@ -85,10 +85,10 @@ def contact_lines(
     }
     if not told:
         return ContactLines()
-    transitions = _transitions(_Earlier(tables, partition, first), told, records, dropped)
+    counting, transitions = _transitions(_Earlier(tables, partition, first), told, records, dropped)
     return ContactLines(
         changes=frozenset(place for place, event in told.items() if event.change),
-        facts=[_fact(event, partition, place) for place, event in told.items() if event.change],
+        facts=[_fact(told[place], partition, place) for place in counting if told[place].change],
         events=[event_line(event, partition, place) for place, event in transitions],
         marks=[
             (offset, EventMark(event.id, project_id=event.project_id, occurred_at=event.occurred_at))
@@ -108,23 +108,30 @@ def _is_readable(event: Event) -> bool:
 
 def _transitions(
     earlier: "_Earlier", told: Told, records: Mapping[int, DecodedRecord], dropped: Collection[Place]
-) -> list[tuple[Place, Event]]:
-    """The emitted events, with the places of their causes."""
-    said = {place: event for place, event in told.items() if event.subscribed is not None}
-    standing = Subscriptions(earlier.standing(said.values()))
-    unheard = {
-        place: event
-        for place, event in said.items()
-        if not event.subscribed and not is_report(event) and contact_of(event) not in standing.last
+) -> tuple[list[Place], list[tuple[Place, Event]]]:
+    """The lines that count, and the emitted events, with the places of their causes."""
+    standing = Subscriptions(earlier.standing([event for event in told.values() if event.subscribed is not None]))
+    asked = {
+        contact_of(event): event.email
+        for event in told.values()
+        if contact_of(event) not in standing.last and _depends_on_whether_known(event)
     }
-    known = earlier.known(unheard.values())
-    firsts = _first_places(records, {contact_of(event) for event in unheard.values()} - known, dropped)
-    found = []
-    for place, event in said.items():
-        emitted = standing.hear(place, event, is_new=firsts.get(contact_of(event), (-1, -1)) >= place)
-        if emitted is not None:
+    unknown = asked.keys() - earlier.known(asked.items())
+    firsts = _first_places(records, unknown, dropped)
+    counting, found = [], []
+    for place, event in told.items():
+        contact = contact_of(event)
+        is_new = contact in unknown and firsts.get(contact, place) >= place
+        if is_new and event.known_only:
+            continue
+        counting.append(place)
+        if event.subscribed is not None and (emitted := standing.hear(place, event, is_new=is_new)):
             found.append((place, emitted))
-    return found
+    return counting, found
+
+
+def _depends_on_whether_known(event: Event) -> bool:
+    return event.known_only or (event.subscribed is False and not is_report(event))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +160,12 @@ class _Earlier:
                 found[str(project), str(contact)] = _word(last)
         return found
 
-    def known(self, unheard: Iterable[Event]) -> set[Contact]:
-        """Those contacts that had an event."""
+    def known(self, asked: Iterable[tuple[Contact, str]]) -> set[Contact]:
+        """Those contacts that had an event; their addresses are given, too."""
         found: set[Contact] = set()
-        for some in parts(sorted({(event.project_id, event.email) for event in unheard}), _LOOKUP_CONTACTS):
+        for some in parts(sorted(asked), _LOOKUP_CONTACTS):
             values: dict[str, Parameter] = {
-                "projects": [project for project, _ in some],
+                "projects": [project for (project, _), _ in some],
                 "emails": [email for _, email in some],
                 "offset": self.first,
             }
@@ -176,6 +183,7 @@ class _Owner(msgspec.Struct, frozen=True, gc=False):
 
     project_id: str
     contact_id: str
+    known_only: bool = False
 
 
 _decode_owner = msgspec.json.Decoder(_Owner).decode
@@ -184,7 +192,7 @@ _decode_owner = msgspec.json.Decoder(_Owner).decode
 def _first_places(
     records: Mapping[int, DecodedRecord], contacts: Collection[Contact], dropped: Collection[Place]
 ) -> dict[Contact, Place]:
-    """Where the first line of each of some contacts stands in the batch."""
+    """Where the line stands by which each of some contacts becomes known in the batch."""
     found: dict[Contact, Place] = {}
     if not contacts:
         return found
@@ -196,7 +204,7 @@ def _first_places(
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue  # the tables will refuse it
         contact = owner.project_id, owner.contact_id
-        if contact in contacts and contact not in found:
+        if contact in contacts and contact not in found and not owner.known_only:
             found[contact] = place
     return found
 

@@ -233,14 +233,19 @@ class Expectation:
                 found.repeated += 1
                 return
             found.deleted += not self._place(found, place, event)
-        if told is not None and told.subscribed is not None and not self._removals.has_erased(*place[:2], event.line):
-            found.said.append(ExpectedEvent(event.index, id_number(told.contact_id), event.line))
-        emitted = self._people.take(place, text, told)
+        emitted, counts = self._people.take(place, text, told)
+        if counts and told is not None and told.subscribed is not None:
+            self._say(found, place, event.line)
         if emitted is not None:
             line = EventLine(
                 emitted.id, emitted.project_id, emitted.name, emitted.occurred_at, emitted.contact_id, derived=True
             )
             found.emitted += self._place(found, place, ExpectedEvent(event.index, id_number(line.id), line))
+
+    def _say(self, found: ExpectedRecord, place: Place, line: EventLine) -> None:
+        partition, offset, index = place
+        if not self._removals.has_erased(partition, offset, line):
+            found.said.append(ExpectedEvent(index, id_number(line.contact_id), line))
 
     def _place(self, found: ExpectedRecord, place: Place, event: ExpectedEvent) -> bool:
         """Whether it should be there, and was not removed."""

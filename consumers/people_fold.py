@@ -1,5 +1,7 @@
 """Folds the log into its contacts, event by event, and says which events their changes emit."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from consumers.people import People, Person
@@ -23,6 +25,18 @@ class _Line(msgspec.Struct, frozen=True, gc=False):
 _decode = msgspec.json.Decoder(_Line).decode
 
 
+class Taken(NamedTuple):
+    """What came of a line.
+
+    Attributes:
+        emitted: the event that it emits.
+        counts: whether it says anything of its contact.
+    """
+
+    emitted: Event | None = None
+    counts: bool = True
+
+
 class PeopleFold:
     """See the module. Is told of the lines that count, in the order of the log; the same one may be told of again.
 
@@ -34,6 +48,7 @@ class PeopleFold:
         self._people = people
         self._through: dict[int, int] = {}
         self._emitted: dict[tuple[int, int, int], Event] = {}
+        self._void: set[tuple[int, int, int]] = set()
         self._has_ended = False
 
     def end(self) -> None:
@@ -45,8 +60,8 @@ class PeopleFold:
         if self._is_next(partition, offset):
             self._people.forget((erasure.project_id, erasure.contact_id))
 
-    def take(self, place: tuple[int, int, int], text: bytes, told: Event | None) -> Event | None:
-        """Takes a line; returns the event that it emits.
+    def take(self, place: tuple[int, int, int], text: bytes, told: Event | None) -> Taken:
+        """Takes a line.
 
         Args:
             told: the whole line, where it says something of a subscription, or is a change.
@@ -62,12 +77,15 @@ class PeopleFold:
         moment = milliseconds(line.occurred_at)
         person = self._people.get(contact)
         is_new = person is None
+        if is_new and told is not None and told.known_only:
+            self._void.add(place)
+            return Taken(counts=False)
         if person is None:
             person = self._people.add(contact, Person(line.email, partition, offset, moment))
         person.created_ms = min(person.created_ms, moment)
         if line.data[:1] == "{" and not is_reserved(line.name):
             person.take(line.data, (moment, offset, index))
-        return self._hear(person, contact, place, told, is_new=is_new) if told is not None else None
+        return Taken(self._hear(person, contact, place, told, is_new=is_new) if told is not None else None)
 
     def _is_next(self, partition: int, offset: int) -> bool:
         if self._has_ended or offset < self._through.get(partition, -1):
@@ -75,11 +93,11 @@ class PeopleFold:
         self._through[partition] = offset
         return True
 
-    def _again(self, place: tuple[int, int, int], told: Event | None) -> Event | None:
+    def _again(self, place: tuple[int, int, int], told: Event | None) -> Taken:
         partition, offset, _ = place
         if offset <= self._through.get(partition, -1) or told is None or told.subscribed is None:
-            return self._emitted.get(place)
-        return emitted_event(told)
+            return Taken(self._emitted.get(place), place not in self._void)
+        return Taken(emitted_event(told))
 
     def _hear(
         self, person: Person, contact: Contact, place: tuple[int, int, int], told: Event, *, is_new: bool

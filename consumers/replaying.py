@@ -3,7 +3,7 @@
 Only that is appended: a record that still cannot be read, or an event that the tables still refuse, stays what it is.
 The events keep their ids and go to the partition where they were, in a record that is marked as replayed, so the writer
 stores each at most once: however often it is asked for, by two at the same time, and where the original is stored after
-all.
+all. Events of a contact that was erased since are left out: they would bring it back.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,13 +15,30 @@ from consumers.copies import first_copies, originals
 from consumers.deadletter import publish_replayed
 from consumers.letters import StoredLetter, read_letters
 from penstock.clickhouse import Tables
+from penstock.clickhouse.contract import Parameter
 from penstock.errors import StartError, TablesRefused
 from penstock.eventlog import EventLog
 from schemas.event import EventMark, decode_mark
+from schemas.ids import is_uuid
 from schemas.record import MalformedRecord, UnknownFormat, is_removal, pack_replay, unpack
 from schemas.tables import EVENTS_PROBE
 
 _END_OF_LOG = 2**63 - 1
+
+_ERASED = """
+SELECT DISTINCT toString(project_id), toString(contact_id) FROM erasures
+WHERE contact_id IN {contacts:Array(UUID)} AND log_partition = {partition:UInt16} AND log_offset > {offset:UInt64}
+"""
+
+
+class _Owner(msgspec.Struct, frozen=True):
+    """The part of a line that says whose it is."""
+
+    project_id: str
+    contact_id: str
+
+
+_decode_owner = msgspec.json.Decoder(_Owner).decode
 
 
 class Status(StrEnum):
@@ -76,7 +93,7 @@ def replay(log: EventLog, tables: Tables, key: str, letter: StoredLetter, now_ms
     if letter.replayedAt:
         return Outcome(key, Status.ALREADY_REPLAYED, letter.replayedPartition, offset=letter.replayedOffset)
     try:
-        lines = _lines(tables, letter)
+        lines = _without_erased(tables, letter, _lines(tables, letter))
         record = pack_replay(lines, accepted_ms=now_ms())
         marks = [decode_mark(line) for line in lines]
     except StillRefused as refusal:
@@ -111,9 +128,28 @@ def _lines(tables: Tables, letter: StoredLetter) -> list[bytes]:
     return [letter.value]
 
 
+def _without_erased(tables: Tables, letter: StoredLetter, lines: list[bytes]) -> list[bytes]:
+    """The events whose contacts were not erased behind the letter.
+
+    Raises:
+        StillRefused: there are none.
+        msgspec.DecodeError, UnicodeDecodeError: a line is no event.
+    """
+    owners = [_decode_owner(line) for line in lines]
+    contacts = sorted({owner.contact_id for owner in owners if is_uuid(owner.contact_id)})
+    values: dict[str, Parameter] = {"contacts": contacts, "partition": letter.partition, "offset": letter.offset}
+    erased = {(str(project), str(contact)) for project, contact in tables.select(_ERASED, values)}
+    left = [
+        line for line, owner in zip(lines, owners, strict=True) if (owner.project_id, owner.contact_id) not in erased
+    ]
+    if not left:
+        raise StillRefused("the contact was erased since")
+    return left
+
+
 def _record_lines(value: bytes) -> list[bytes]:
     if is_removal(value):
-        raise StillRefused("it is a deletion, which would remove other events by now: delete the name again")
+        raise StillRefused("it removes something, which would be more by now: ask for it again")
     try:
         return unpack(value).lines.split(b"\n")
     except (MalformedRecord, UnknownFormat) as error:

@@ -121,6 +121,7 @@ def accept_subscription(body: SubscriptionBody, caller: Caller, emails: Mapping[
         data="" if body.reason is UNSET else msgspec.json.encode({"reason": body.reason}).decode(),
         subscribed=body.subscribed,
         change=True,
+        known_only=body.email is UNSET,
     )
     line = encode_event(event)
     return Accepted(partition, line, False, True, event=event.id, contact=contact_uuid, timestamp=timestamp)

@@ -100,6 +100,7 @@ class Changer:
             data=change.data,
             subscribed=change.subscribed,
             change=True,
+            known_only=True,
         )
         record = pack([encode_event(event)], derived=False, accepted_ms=now_ms, has_changes=True)
         position = await self._append(contact_id, record, now_ms)

@@ -25,6 +25,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         change: whether this is no event, but a change of the contact that somebody asked for. The events that it leads
             to have this id. Its `name` is that of the contact event that was reported, with that event's `data`; or ""
             where fields were changed, and `data` is what is merged.
+        known_only: whether a change is one of a contact that is there; where it is gone by then, the change is void.
         numbered: whether `data` is to tell its number among the opens or clicks of its mail, which is known when it is
             stored.
     """
@@ -41,6 +42,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     subscribed: bool | None = None
     derived: bool = False
     change: bool = False
+    known_only: bool = False
     numbered: bool = False
 
 

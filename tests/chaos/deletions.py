@@ -1,8 +1,10 @@
 """What deletions of a name say about its events: gone, there, or either where the two overlapped.
 
-A deletion without an answer may take effect at any time, also later. Nothing more is sent under such a name.
+A deletion without an answer may take effect at any time, also later. Nothing more is sent under such a name. The erasure
+of a contact is such a deletion too, of its events.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
@@ -40,6 +42,7 @@ class Deletions:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._of_name: dict[tuple[int, str], list[Deletion]] = {}
+        self._of_event: dict[int, list[Deletion]] = {}
         self._markers: dict[tuple[int, str], list[int]] = {}
 
     def note_event(self, marker: int) -> None:
@@ -52,9 +55,17 @@ class Deletions:
         self._of_name.setdefault(name, []).append(deletion)
         return deletion
 
+    def begin_erasure(self, markers: Iterable[int], now: float) -> Deletion:
+        """A call that is about to be sent, of the contact with these events. None of their names may be deleted."""
+        deletion = Deletion(now)
+        for marker in markers:
+            self._of_event.setdefault(marker, []).append(deletion)
+        return deletion
+
     def expected(self, marker: int) -> Expected:
         """What must be true of the event once all is quiet."""
-        return self._expected(marker, self._of_name.get(self._ledger.name_of(marker), []))
+        of_name = self._of_name.get(self._ledger.name_of(marker), [])
+        return self._expected(marker, [*of_name, *self._of_event.get(marker, [])])
 
     def _expected(self, marker: int, deletions: list[Deletion]) -> Expected:
         sent, acknowledged = self._ledger.times(marker)

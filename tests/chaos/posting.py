@@ -1,6 +1,7 @@
 """Requests of the load: an answer, or none. Whoever asks decides what no answer means."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -10,6 +11,7 @@ import msgspec
 
 from tests.chaos.complaints import Complaints
 
+DONE = (200, 202)
 _PATIENCE_SECONDS = (1.0, 5.0, 5.0, 15.0)
 _IMPATIENT_SHARE = 0.01
 
@@ -60,8 +62,9 @@ class Requests:
         headers: dict[str, str],
         seconds: float,
         content: bytes | None = None,
+        expected: Collection[int] = DONE,
     ) -> Answer | None:
-        """The answer (200, 202 or 503), or None where there was none in time or another than the contract has."""
+        """The answer (expected or 503), or None where there was none in time or another than the contract has."""
         try:
             async with asyncio.timeout(seconds):
                 response = await self._http.request(method, url, headers=headers, content=content)
@@ -69,10 +72,10 @@ class Requests:
             self.lost += 1
             return None
         answer = Answer(response.status_code, response.content, response.headers)
-        return answer if self._is_expected(method, url, answer) else None
+        return answer if self._is_expected(method, url, answer, expected) else None
 
-    def _is_expected(self, method: str, url: str, answer: Answer) -> bool:
-        if answer.status in (200, 202):
+    def _is_expected(self, method: str, url: str, answer: Answer, expected: Collection[int]) -> bool:
+        if answer.status in expected:
             return True
         if answer.status == 503 and "Retry-After" in answer.headers:
             self.unavailable += 1

@@ -10,6 +10,7 @@ from tests.chaos.complaints import Complaints
 from tests.chaos.deletions import Deletions
 from tests.chaos.drafts import Draft
 from tests.chaos.ledger import Ledger
+from tests.chaos.people import People
 from tests.chaos.posting import Requests
 from tests.support.deployments import Project
 
@@ -50,6 +51,7 @@ class Scene:
         self.delete_url = ""
         self.ledger = Ledger()
         self.deletions = Deletions(self.ledger)
+        self.people = People()
         self.complaints = Complaints()
         self.requests = Requests(self.complaints, workers)
         self.pace = Pace(rate)

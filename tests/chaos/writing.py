@@ -26,9 +26,22 @@ class Writing:
 
     async def track(self, draft: Draft) -> Answer | None:
         """`POST /v1/track`; the answer if it was acknowledged."""
-        headers = {} if draft.key is None else {"Idempotency-Key": draft.key}
-        content = msgspec.json.encode(draft.body)
-        answer = await self._answered(draft.project, "/v1/track", headers, content, draft.key is not None)
+        headers = self._tracking(draft.project)
+        headers |= {} if draft.key is None else {"Idempotency-Key": draft.key}
+        return await self._one(draft, "/v1/track", headers, repeat=draft.key is not None)
+
+    async def report_mail(self, draft: Draft) -> Answer | None:
+        """`POST /v1/hooks/email`, with an `id`; the answer if it was acknowledged."""
+        return await self._one(draft, "/v1/hooks/email", self._reporting(draft.project), repeat=True)
+
+    async def report_contact(self, project: int, body: dict[str, Any]) -> Answer | None:
+        """`POST /v1/hooks/contact`, one attempt; the answer if it was acknowledged."""
+        headers, content = self._reporting(project), msgspec.json.encode(body)
+        return await self._answered("/v1/hooks/contact", headers, content, repeat=False)
+
+    async def _one(self, draft: Draft, path: str, headers: dict[str, str], *, repeat: bool) -> Answer | None:
+        self._note_sent([draft])
+        answer = await self._answered(path, headers, msgspec.json.encode(draft.body), repeat=repeat)
         if answer is not None:
             self._acknowledge([draft], [answer.json()["data"]])
         return answer
@@ -38,11 +51,13 @@ class Writing:
 
         With `header_key` the drafts' own keys, which are those that it stands for, are left out.
         """
+        self._note_sent(drafts)
         items = [draft.item() if header_key is None else draft.body for draft in drafts]
-        headers = {} if header_key is None else {"Idempotency-Key": header_key}
+        headers = self._tracking(drafts[0].project)
+        headers |= {} if header_key is None else {"Idempotency-Key": header_key}
         repeat = all(draft.key is not None for draft in drafts)
         kind, content = self._spelled(items)
-        answer = await self._answered(drafts[0].project, "/v1/track/batch", headers | kind, content, repeat)
+        answer = await self._answered("/v1/track/batch", headers | kind, content, repeat=repeat)
         if answer is not None:
             self._acknowledge(drafts, answer.json()["data"]["results"])
         return answer
@@ -53,14 +68,15 @@ class Writing:
             return {"Content-Type": "application/x-ndjson"}, b"\n".join(map(msgspec.json.encode, items))
         return {}, msgspec.json.encode(items if spelling == 1 else {"events": items})
 
-    async def _answered(
-        self, project: int, path: str, headers: dict[str, str], content: bytes, repeat: bool
-    ) -> Answer | None:
-        scene = self._scene
-        headers = {"Content-Type": "application/json"} | scene.projects[project].tracking | headers
+    def _tracking(self, project: int) -> dict[str, str]:
+        return {"Content-Type": "application/json"} | self._scene.projects[project].tracking
 
+    def _reporting(self, project: int) -> dict[str, str]:
+        return {"Content-Type": "application/json"} | self._scene.projects[project].reading
+
+    async def _answered(self, path: str, headers: dict[str, str], content: bytes, *, repeat: bool) -> Answer | None:
         async def send(url: str) -> Answer | None:
-            return await scene.requests.send("POST", url + path, headers, patience(self._random), content)
+            return await self._scene.requests.send("POST", url + path, headers, patience(self._random), content)
 
         return await (self._until_acknowledged(send) if repeat else self._once(send))
 
@@ -80,12 +96,18 @@ class Writing:
     def _url(self) -> str:
         return self._random.choice(self._scene.ingest_urls)
 
+    def _note_sent(self, drafts: Sequence[Draft]) -> None:
+        for draft in drafts:
+            self._scene.people.note_sent(draft.project, draft.body["email"])
+
     def _acknowledge(self, drafts: Sequence[Draft], results: list[dict[str, str]]) -> None:
         now = time.monotonic()
         for draft, result in zip(drafts, results, strict=True):
             if "event" not in result:
                 self._scene.complaints.add("refused event", f"{draft} answered {result}")
-            elif not self._scene.ledger.acknowledge(draft.marker, result["event"], now):
+                continue
+            self._scene.people.note_acknowledged(draft.project, draft.body["email"])
+            if not self._scene.ledger.acknowledge(draft.marker, result["event"], now):
                 self._scene.complaints.add("a retry has another id", f"{draft} answered {result}")
             elif draft.key is not None:
                 self._scene.remember(draft, self._random)

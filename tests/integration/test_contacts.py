@@ -152,6 +152,21 @@ def test_an_erasure_takes_nothing_from_anybody_else(story: Story) -> None:
     story.check()
 
 
+@pytest.mark.parametrize("max_rows", [1, 50_000])
+def test_a_change_of_a_contact_that_was_erased_before_it_is_void(story: Story, max_rows: int) -> None:
+    late: dict[str, Any] = {"subscribed": False, "known_only": True}
+    story.tell(track(), track(BOB))
+    story.tell(Said("erase", ADA))
+    story.tell(Said("patch", ADA, data='{"a":1}', **late), Said("hook", ADA, **late), Said("hook", BOB, **late))
+    story.write(max_rows=max_rows)
+    story.check()
+    assert people_in(story.tables).keys() == {BOB}
+    story.tell(Said("patch", ADA, data='{"a":1}', **late), track(subscribed=False), Said("patch", ADA, **late))
+    story.write(max_rows=max_rows)
+    story.check()
+    assert people_in(story.tables)[ADA].emitted == []
+
+
 def test_a_crash_at_any_statement_changes_nothing_of_what_becomes_of_contacts(tables: ClientTables) -> None:
     """The next writer has other limits, and must come to the same events."""
     migrate_tables(tables)

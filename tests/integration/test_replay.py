@@ -18,8 +18,9 @@ from penstock.eventlog.sqlite import SqliteLog
 from penstock.settings import Writer
 from penstock.telemetry import Metrics
 from schemas.deletion import Deletion
+from schemas.erasure import Erasure
 from schemas.event import Event
-from schemas.record import pack_deletion, unpack
+from schemas.record import pack_deletion, pack_erasure, unpack
 from tests.support.fixtures import event
 from tests.support.logs import stored_records
 from tests.support.records import record
@@ -115,7 +116,7 @@ def test_an_event_whose_retry_was_stored_meanwhile_is_stored(world: World) -> No
         (b"", "the header is not readable"),
         ((record(0, 1).value or b"")[:-3] + b'x"}', "the checksum does not match"),
         (b'{"format":99}\n', "upgrade the consumers"),
-        (pack_deletion(Deletion("x", "y", "z"), accepted_ms=1), "delete the name again"),
+        (pack_deletion(Deletion("x", "y", "z"), accepted_ms=1), "ask for it again"),
     ],
 )
 def test_what_cannot_be_read_stays_what_it_is(world: World, value: bytes, reason: str) -> None:
@@ -148,6 +149,22 @@ def test_the_letters_of_a_log_are_replayed_once_and_an_unknown_one_is_named(worl
     [(key, letter)] = chosen(world.log, ["events/1/0/0"]).items()
     assert world.replay(letter, key) == Outcome(key, Status.ALREADY_REPLAYED, PARTITION, offset=1)
     assert list(chosen(world.log, [])) == ["events/0/0"]
+
+
+def test_events_of_a_contact_that_was_erased_since_do_not_come_back(world: World) -> None:
+    erased, other = event(), event()
+    world.append(event())
+    erasure = Erasure(event().id, erased.project_id, erased.contact_id, erased.email)
+    world.log.append_record(PARTITION, pack_erasure(erasure, accepted_ms=1))
+    world.write()
+    refused = world.replay(single(erased))
+    assert (refused.status, refused.reason) == (Status.REFUSED, "the contact was erased since")
+    assert world.replay(whole(erased, other)).status is Status.REPLAYED
+    world.write()
+    assert other.id in world.stored()
+    assert erased.id not in world.stored()
+    later = StoredLetter("events", PARTITION, 5, 0, "refused", "", single(erased).value)
+    assert world.replay(later, "events/1/5/0").status is Status.REPLAYED
 
 
 def test_an_event_keeps_the_time_of_its_receipt(world: World) -> None:

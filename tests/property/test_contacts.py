@@ -34,13 +34,15 @@ _subscribed = st.sampled_from([None, None, True, False])
 _moments = st.integers(-3, 12)
 _keys = st.one_of(st.none(), st.sampled_from(["k1", "k2", "k3"]))
 
+_reasons = st.sampled_from(["", '{"reason":"asked"}'])
+
 _who = st.sampled_from(_PEOPLE)
 _said = st.one_of(
     st.builds(Said, st.just("track"), _who, _moments, _texts, _subscribed, _keys),
     st.builds(Said, st.just("track"), _who, _moments, _texts, _subscribed, _keys),
     st.builds(Said, st.sampled_from(["bounce", "complaint", "open"]), _who, _moments, _texts, st.none(), _keys),
-    st.builds(Said, st.just("hook"), _who, _moments, st.sampled_from(["", '{"reason":"asked"}']), st.booleans()),
-    st.builds(Said, st.just("patch"), _who, _moments, _objects.map(json.dumps), _subscribed),
+    st.builds(Said, st.just("hook"), _who, _moments, _reasons, st.booleans(), st.none(), st.booleans()),
+    st.builds(Said, st.just("patch"), _who, _moments, _objects.map(json.dumps), _subscribed, st.none(), st.just(True)),
     st.builds(Said, st.just("erase"), _who),
 )
 

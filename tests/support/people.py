@@ -26,6 +26,7 @@ class Said:
 
     Attributes:
         key: what repeats where it is sent again; None for what counts every time.
+        known_only: whether it is void where the contact is not known.
         ms: when it happened, after `FIRST_MS`.
         data: JSON, as text.
     """
@@ -36,6 +37,7 @@ class Said:
     data: str = ""
     subscribed: bool | None = None
     key: str | None = None
+    known_only: bool = False
     project: str = PROJECT
 
     @property
@@ -61,6 +63,7 @@ class Said:
                 subscribed=False if unsubscribes else self.subscribed,
                 derived=self.key is not None,
                 change=is_change,
+                known_only=self.known_only,
             )
         )
 
@@ -106,6 +109,8 @@ def reference(story: Iterable[Said]) -> dict[str, Person]:
         if one.key is not None and (one.who, one.key) in seen:
             continue
         seen.add((one.who, one.key))
+        if one.known_only and one.who not in people:
+            continue
         is_new = one.who not in people
         person, version = people.setdefault(one.who, Person()), (one.ms, place)
         person.created_ms = min(person.created_ms, one.ms)

@@ -1,0 +1,172 @@
+"""What should become of contacts: those that are told of, by the sequence of what was acknowledged, and all others.
+
+A contact that is told of belongs to one worker, which says one thing of it after the other, each until it is
+acknowledged, with times of its own. So a copy that arrives late changes nothing: it has an id that is known, or a time
+that has passed. Two cases are left out, as they would let a late copy decide: who was reported without an answer is not
+erased any more, and of whom an erasure had no answer nothing more is said.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.drafts import wire_time
+
+EMITTED = ("contact.subscribed", "contact.unsubscribed")
+"""The names of the events that a change of a subscription emits. They bring no marker."""
+
+_NEVER_MS = 1 << 60
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """An event that must have been emitted, once.
+
+    Attributes:
+        id: None where it is not known, as the answer of what caused it may have been lost.
+    """
+
+    at_ms: int
+    name: str
+    data: Any
+    id: str | None = None
+
+
+@dataclass(slots=True)
+class Life:
+    """What was said of a contact since it began.
+
+    Attributes:
+        word: what was said last of the subscription, and when.
+        data: the last value of each key, and when it was set; None deletes.
+        markers: of its events in the ledger.
+    """
+
+    first_ms: int = _NEVER_MS
+    last_ms: int = 0
+    word: tuple[int, bool] | None = None
+    data: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    emitted: list[Emitted] = field(default_factory=list)
+    markers: list[int] = field(default_factory=list)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was said."""
+        return self.last_ms > 0
+
+    def track(self, marker: int, at_ms: int, data: dict[str, Any], subscribed: bool | None) -> None:
+        """An event of a caller. One that begins the life sets the subscription, and is no change of it."""
+        if subscribed is not None:
+            if not self.has_begun:
+                self.word = at_ms, subscribed
+            self._hear(at_ms, subscribed)
+        for key, value in data.items():
+            if key not in self.data or self.data[key][0] < at_ms:
+                self.data[key] = at_ms, value
+        self._note(at_ms, marker)
+
+    def report_mail(self, marker: int, at_ms: int, reason: str | None) -> None:
+        """A mail event; with a reason it unsubscribes. Its data tells of the mail."""
+        if reason is not None:
+            self._hear(at_ms, False, {"reason": reason})
+        self._note(at_ms, marker)
+
+    def report(self, at_ms: int, subscribed: bool, data: Any, event_id: str | None) -> None:
+        """What is no event, but may emit one, with this data and this id."""
+        self._hear(at_ms, subscribed, data, event_id)
+        self._note(at_ms)
+
+    def _hear(self, at_ms: int, subscribed: bool, data: Any = None, event_id: str | None = None) -> None:
+        before_ms, was = self.word or (0, True)
+        if at_ms < before_ms:
+            return
+        self.word = at_ms, subscribed
+        if was != subscribed:
+            self.emitted.append(Emitted(at_ms, EMITTED[not subscribed], data, event_id))
+
+    def _note(self, at_ms: int, *markers: int) -> None:
+        self.first_ms, self.last_ms = min(self.first_ms, at_ms), max(self.last_ms, at_ms)
+        self.markers += markers
+
+    def contact(self) -> dict[str, Any]:
+        """As reads must show it, without its id and address."""
+        return {
+            "subscribed": self.word is None or self.word[1],
+            "data": {key: value for key, (_, value) in self.data.items() if value is not None},
+            "createdAt": wire_time(self.first_ms),
+            "updatedAt": wire_time(self.last_ms),
+        }
+
+
+@dataclass(slots=True, eq=False)
+class Person:
+    """A contact that is told of.
+
+    Attributes:
+        id: the contact's, once it was answered.
+        late_reports: whether a copy of a report may still arrive.
+        is_undecided: something was given up before it was acknowledged.
+    """
+
+    project: int
+    email: str
+    clock_ms: int
+    id: str = ""
+    life: Life = field(default_factory=Life)
+    late_reports: bool = False
+    is_undecided: bool = False
+    _early_ms: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._early_ms = self.clock_ms
+
+    def later(self, step_ms: int) -> int:
+        """A time after all that was said."""
+        self.clock_ms += step_ms
+        return self.clock_ms
+
+    def earlier(self, step_ms: int) -> int:
+        """A time before all that was said."""
+        self._early_ms -= step_ms
+        return self._early_ms
+
+    def contact(self) -> dict[str, Any] | None:
+        """As reads must show it; None where it must not be there."""
+        return {"id": self.id, "email": self.email} | self.life.contact() if self.life.has_begun else None
+
+
+class People:
+    """All contacts of a run, by project and address."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[int, str], Person] = {}
+        self._sent: set[tuple[int, str]] = set()
+        self._acknowledged: set[tuple[int, str]] = set()
+
+    def add(self, person: Person) -> None:
+        """One that is told of from now on."""
+        self._told[person.project, person.email] = person
+
+    def note_sent(self, project: int, email: str) -> None:
+        """An event of anybody is about to be sent."""
+        self._sent.add((project, email.lower()))
+
+    def note_acknowledged(self, project: int, email: str) -> None:
+        """An event of anybody was acknowledged."""
+        self._acknowledged.add((project, email.lower()))
+
+    def find(self, project: int, email: str) -> Person | None:
+        """The one that is told of under the address."""
+        return self._told.get((project, email))
+
+    def told(self, project: int) -> Iterator[Person]:
+        """Those of a project that are told of."""
+        return (person for (owner, _), person in self._told.items() if owner == project)
+
+    def may_be_there(self, project: int, email: str) -> bool:
+        """Whether anything was sent of the address."""
+        return (project, email) in self._sent
+
+    def others(self, project: int) -> Iterator[str]:
+        """The addresses of those who must be there, without those that are told of."""
+        return (email for owner, email in self._acknowledged - self._told.keys() if owner == project)
