@@ -9,6 +9,7 @@ from tests.chaos.deleting import delete_name
 from tests.chaos.drafts import Author, Draft
 from tests.chaos.reading import read_after, read_anything
 from tests.chaos.scene import Scene
+from tests.chaos.telling import Telling
 from tests.chaos.writing import Writing
 
 _BATCH = (100, 500)
@@ -21,8 +22,10 @@ class Worker:
     def __init__(self, number: int, scene: Scene, random: Random) -> None:
         self._scene = scene
         self._random = random
-        self._author = Author(number, random, scene.ledger, time.time_ns() // 1_000_000)
+        now_ms = time.time_ns() // 1_000_000
+        self._author = Author(number, random, scene.ledger, now_ms)
         self._writing = Writing(scene, random)
+        self._telling = Telling(number, scene, random, self._writing, now_ms)
         self._deeds: dict[Callable[[], Awaitable[None]], float] = {
             self.single: 50,
             self.single_with_key: 30,
@@ -31,6 +34,7 @@ class Worker:
             self.batch_with_header_key: 2,
             self.race: 6,
             self.again: 6,
+            self._telling.say: 12,
             self.read_own_write: 3,
             self.read: 3,
             self.delete: 0.5 if scene.delete_url else 0,

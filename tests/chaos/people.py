@@ -104,8 +104,10 @@ class Person:
 
     Attributes:
         id: the contact's, once it was answered.
+        position: of what was acknowledged last.
         late_reports: whether a copy of a report may still arrive.
-        is_undecided: something was given up before it was acknowledged.
+        is_closed: whether nothing more is said, as a copy of an erasure may still arrive.
+        is_undecided: whether something was given up before it was acknowledged.
     """
 
     project: int
@@ -113,7 +115,9 @@ class Person:
     clock_ms: int
     id: str = ""
     life: Life = field(default_factory=Life)
+    position: str = ""
     late_reports: bool = False
+    is_closed: bool = False
     is_undecided: bool = False
     _early_ms: int = field(init=False)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tests.chaos.compare import Comparison
+from tests.chaos.contacts import Contacts
 from tests.chaos.measures import Measures
 from tests.chaos.options import Options
 from tests.chaos.reads import Reads, wait_until_quiet
@@ -42,3 +43,5 @@ def _compare(scene: Scene, options: Options, reads: list[Reads]) -> None:
         listed = comparison.list_all(one.events())
         comparison.sample(one, listed, random)
         Sums(number, listed, scene.complaints).check(one.read, random)
+        contacts = Contacts(number, scene.people, scene.ledger, scene.deletions, scene.complaints)
+        contacts.check(one, listed, random)

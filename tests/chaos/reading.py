@@ -10,16 +10,19 @@ from tests.chaos.scene import Scene
 
 _SECONDS = 15.0
 _PATHS = ("/events?limit=200", "/events/names", "/events/stats", "/events/stats?interval=day", "/v1/events")
+_CONTACTS = ("/contacts?limit=500", "/contacts?subscribed=false", "/v1/contacts?search=told")
 
 
 async def read_anything(scene: Scene, random: Random) -> None:
-    """A page of events has an order and no event twice; the other reads answer."""
-    path, project = random.choice(_PATHS), scene.project(random)
+    """A page has an order and nothing twice; the other reads answer."""
+    path, project = random.choice((*_PATHS, *_CONTACTS)), scene.project(random)
     answer = await scene.requests.send("GET", scene.query_url + path, scene.projects[project].reading, _SECONDS)
     if answer is None or answer.status != 200 or "/events/" in path:
         return
-    places = [(row["createdAt"], row["id"]) for row in answer.json()["events"]]
-    if places != sorted(set(places), reverse=True):
+    body = answer.json()
+    newest_first = [(row["createdAt"], row["id"]) for row in body.get("events", [])][::-1]
+    places = newest_first or [row["email"] for row in body.get("contacts", [])]
+    if places != sorted(set(places)):
         scene.complaints.add("order of a page", f"{path} of project {project}: {places}")
 
 

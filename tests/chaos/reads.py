@@ -1,7 +1,7 @@
 """Reads once the load has ended: each must succeed, with some patience for what is just starting."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import httpx
@@ -23,7 +23,11 @@ class Reads:
         self._http.close()
 
     def get(self, path: str, **parameters: Any) -> httpx.Response:
-        """The answer with status 200.
+        """The answer with status 200; raises as `_get`."""
+        return self._get(path, (200,), parameters)
+
+    def _get(self, path: str, expected: Collection[int], parameters: dict[str, Any]) -> httpx.Response:
+        """The answer with one of these statuses.
 
         Raises:
             RuntimeError: there was none.
@@ -35,7 +39,7 @@ class Reads:
             except httpx.HTTPError as error:
                 reason = repr(error)
             else:
-                if answer.status_code == 200:
+                if answer.status_code in expected:
                     return answer
                 reason = f"{answer.status_code} {answer.text[:300]}"
             if time.monotonic() > deadline:
@@ -46,12 +50,24 @@ class Reads:
         """The body."""
         return msgspec.json.decode(self.get(path, **parameters).content)
 
+    def find(self, path: str) -> Any | None:
+        """The body; None where there is no such thing."""
+        answer = self._get(path, (200, 404), {})
+        return msgspec.json.decode(answer.content) if answer.status_code == 200 else None
+
     def events(self, path: str = "/events", **parameters: Any) -> Iterator[dict[str, Any]]:
         """All events, by following the cursor to its end."""
+        return self._pages(path, "events", parameters)
+
+    def contacts(self, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """All contacts, likewise."""
+        return self._pages("/contacts", "contacts", parameters)
+
+    def _pages(self, path: str, member: str, parameters: dict[str, Any]) -> Iterator[dict[str, Any]]:
         cursor: dict[str, str] = {}
         while True:
             page = self.read(path, limit=1000, **parameters, **cursor)
-            yield from page["events"]
+            yield from page[member]
             if not page["cursor"]:
                 return
             cursor = {"cursor": page["cursor"]}

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from tests.chaos.compare import Listed
 from tests.chaos.complaints import Complaints
 from tests.chaos.drafts import wire_time
+from tests.chaos.listed import Listed
 
 Read = Callable[..., Any]
 """The body of a read: `Reads.read`."""
