@@ -1,8 +1,6 @@
 """Folds the log into its contacts, event by event, and says which events their changes emit."""
 
-from typing import NamedTuple
-
-import msgspec
+from typing import NamedTuple, Protocol
 
 from consumers.people import People, Person
 from consumers.subscriptions import Contact, Subscriptions, emitted_event, milliseconds
@@ -11,18 +9,21 @@ from schemas.event import Event
 from schemas.names import is_reserved
 
 
-class _Line(msgspec.Struct, frozen=True, gc=False):
+class Line(Protocol):
     """The part of a line that says something of its contact."""
 
-    project_id: str
-    contact_id: str
-    name: str
-    occurred_at: str
-    email: str = ""
-    data: str = ""
-
-
-_decode = msgspec.json.Decoder(_Line).decode
+    @property
+    def project_id(self) -> str: ...
+    @property
+    def contact_id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def occurred_at(self) -> str: ...
+    @property
+    def email(self) -> str: ...
+    @property
+    def data(self) -> str: ...
 
 
 class Taken(NamedTuple):
@@ -60,7 +61,7 @@ class PeopleFold:
         if self._is_next(partition, offset):
             self._people.forget((erasure.project_id, erasure.contact_id))
 
-    def take(self, place: tuple[int, int, int], text: bytes, told: Event | None) -> Taken:
+    def take(self, place: tuple[int, int, int], line: Line, told: Event | None) -> Taken:
         """Takes a line.
 
         Args:
@@ -72,7 +73,6 @@ class PeopleFold:
         partition, offset, index = place
         if not self._is_next(partition, offset):
             return self._again(place, told)
-        line = _decode(text)
         contact: Contact = line.project_id, line.contact_id
         moment = milliseconds(line.occurred_at)
         person = self._people.get(contact)

@@ -5,6 +5,7 @@ emitted where that word changes; one that comes late and changes nothing emits n
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from schemas.event import Event
@@ -75,6 +76,7 @@ def is_report(event: Event) -> bool:
     return event.change or is_reserved(event.name)
 
 
+@lru_cache(maxsize=1024)  # the events of one request share the text
 def milliseconds(occurred_at: str) -> int:
     """Since 1970, of a line's time; ValueError where it is none."""
     return to_ms(parse_iso(occurred_at))

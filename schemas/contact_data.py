@@ -33,12 +33,11 @@ def counting_members(data: str | bytes) -> dict[str, bytes]:
     Raises:
         msgspec.DecodeError: it is no object.
     """
-    members = {key: bytes(value) for key, value in _decode_members(data).items()}
-    return {key: value for key, value in members.items() if key not in _IGNORED and _counts(value)}
-
-
-def _counts(value: bytes) -> bool:
-    return value != _EMPTY and not (value[:1] == b"{" and _is_passing(value))
+    return {
+        key: text
+        for key, value in _decode_members(data).items()
+        if (text := bytes(value)) != _EMPTY and key not in _IGNORED and not (text[:1] == b"{" and _is_passing(text))
+    }
 
 
 def _is_passing(value: bytes) -> bool:

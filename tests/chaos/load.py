@@ -34,7 +34,7 @@ class Worker:
             self.batch_with_header_key: 2,
             self.race: 6,
             self.again: 6,
-            self._telling.say: 12,
+            self._telling.say: 15,
             self.read_own_write: 3,
             self.read: 3,
             self.delete: 0.5 if scene.delete_url else 0,

@@ -62,6 +62,7 @@ class Requests:
         headers: dict[str, str],
         seconds: float,
         content: bytes | None = None,
+        *,
         expected: Collection[int] = DONE,
     ) -> Answer | None:
         """The answer (expected or 503), or None where there was none in time or another than the contract has."""

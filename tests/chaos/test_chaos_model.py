@@ -1,6 +1,6 @@
 """The fault suite notices what it is there to notice: each way in which reads may be wrong is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf
 from random import Random
 from typing import Any
@@ -15,6 +15,7 @@ from tests.chaos.drafts import wire_time
 from tests.chaos.ledger import Ledger
 from tests.chaos.options import Options
 from tests.chaos.plan import faults
+from tests.chaos.reads import Reads
 from tests.chaos.sums import Sums
 
 EVENTS = 6
@@ -141,6 +142,47 @@ def test_sums_that_differ_from_the_list_are_told(path: str) -> None:
 
     sums.check(read, Random(0))
     assert any(text.startswith(f"sums differ: project 0: {path.rpartition('/')[2]}") for text in world.complaints.texts)
+
+
+def emitted(number: int, at_ms: int) -> dict[str, Any]:
+    about = {"contactId": str(UUID(int=0)), "contact": {"email": "ada@example.com"}}
+    return {"id": event_id(number), "name": "contact.subscribed", "createdAt": wire_time(at_ms), "data": None, **about}
+
+
+def test_events_that_were_emitted_are_in_the_sums_although_nobody_sent_them() -> None:
+    world = World()
+    world.rows.insert(0, emitted(70, FIRST_MS + 60))
+    sums = sums_of(world)
+    assert not world.complaints
+    sums.check(lambda path, **_: {"eventNames": ["signup"]} if path == "/events/names" else [], Random(0))
+    assert any("names: ['signup'] where ['signup', 'contact.subscribed']" in text for text in world.complaints.texts)
+
+
+class OtherLists(Reads):
+    """The lists by contact and by name, without one row."""
+
+    def __init__(self, rows: list[dict[str, Any]], left_out: dict[str, Any]) -> None:
+        self._rows = [row for row in rows if row is not left_out]
+
+    def events(self, path: str = "/events", **parameters: Any) -> Iterator[dict[str, Any]]:
+        return (row for row in self._rows if row["name"] == parameters.get("eventName", row["name"]))
+
+
+@pytest.mark.parametrize("left_out", [None, 0, 1, 3])
+def test_lists_by_contact_and_name_that_differ_from_the_list_are_told(left_out: int | None) -> None:
+    world = World()
+    world.rows[:0] = [emitted(71, FIRST_MS + 61), emitted(70, FIRST_MS + 60)]
+    comparison = Comparison(0, world.ledger, world.deletions, world.complaints)
+    listed = comparison.list_all(world.rows)
+    comparison.sample(OtherLists(world.rows, {} if left_out is None else world.rows[left_out]), listed, Random(0))
+    assert set(world.complaints.counts) == (set() if left_out is None else {"lists differ"})
+
+
+def test_what_was_erased_and_comes_back_is_told() -> None:
+    world = World()
+    world.deletions.begin_erasure([1, 2], 3.0).answered = 4.0
+    assert world.complained() == {"deleted and still there"}
+    assert world.complaints.counts["deleted and still there"] == 2
 
 
 def test_a_seed_repeats_the_faults_and_another_does_not() -> None:
