@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.drafts import wire_time
+from tests.chaos.drafts import Draft, wire_time
 
 EMITTED = ("contact.subscribed", "contact.unsubscribed")
 """The names of the events that a change of a subscription emits. They bring no marker."""
@@ -37,13 +37,13 @@ class Life:
     """What was said of a contact since it began.
 
     Attributes:
+        first_ms: when the earliest of it happened.
         word: what was said last of the subscription, and when.
         data: the last value of each key, and when it was set; None deletes.
         markers: of its events in the ledger.
     """
 
     first_ms: int = _NEVER_MS
-    last_ms: int = 0
     word: tuple[int, bool] | None = None
     data: dict[str, tuple[int, Any]] = field(default_factory=dict)
     emitted: list[Emitted] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Life:
     @property
     def has_begun(self) -> bool:
         """Whether anything was said."""
-        return self.last_ms > 0
+        return self.first_ms < _NEVER_MS
 
     def track(self, marker: int, at_ms: int, data: dict[str, Any], subscribed: bool | None) -> None:
         """An event of a caller. One that begins the life sets the subscription, and is no change of it."""
@@ -85,16 +85,17 @@ class Life:
             self.emitted.append(Emitted(at_ms, EMITTED[not subscribed], data, event_id))
 
     def _note(self, at_ms: int, *markers: int) -> None:
-        self.first_ms, self.last_ms = min(self.first_ms, at_ms), max(self.last_ms, at_ms)
+        self.first_ms = min(self.first_ms, at_ms)
         self.markers += markers
 
     def contact(self) -> dict[str, Any]:
         """As reads must show it, without its id and address."""
+        said_ms = [at_ms for at_ms, _ in self.data.values()] + ([self.word[0]] if self.word else [])
         return {
             "subscribed": self.word is None or self.word[1],
             "data": {key: value for key, (_, value) in self.data.items() if value is not None},
             "createdAt": wire_time(self.first_ms),
-            "updatedAt": wire_time(self.last_ms),
+            "updatedAt": wire_time(max(said_ms, default=self.first_ms)),
         }
 
 
@@ -105,8 +106,9 @@ class Person:
     Attributes:
         id: the contact's, once it was answered.
         position: of what was acknowledged last.
+        mails: what was reported with an id, also before an erasure.
         late_reports: whether a copy of a report may still arrive.
-        is_closed: whether nothing more is said, as a copy of an erasure may still arrive.
+        is_closed: whether nothing more is said.
         is_undecided: whether something was given up before it was acknowledged.
     """
 
@@ -116,6 +118,7 @@ class Person:
     id: str = ""
     life: Life = field(default_factory=Life)
     position: str = ""
+    mails: list[Draft] = field(default_factory=list)
     late_reports: bool = False
     is_closed: bool = False
     is_undecided: bool = False

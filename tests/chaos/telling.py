@@ -50,7 +50,7 @@ class Telling:
         return person
 
     async def say(self) -> None:
-        """One thing of one of them; who cannot be decided any more gives way to another."""
+        """One thing of one of them. Of whom nothing more is said gives way to another."""
         await self._scene.pace.take(1)
         slot = self._random.randrange(_PEOPLE)
         person = self._people[slot]
@@ -79,8 +79,15 @@ class Telling:
         name, more, reason = self._random.choice(_MAILS)
         marker, data = self._event(person, name, at_ms)
         body = self._body(person, at_ms, event=name, data=data | more, id=f"told {marker}")
-        if self._is_heard(person, await self._writing.report_mail(Draft(marker, person.project, body))):
+        draft = Draft(marker, person.project, body)
+        if self._is_heard(person, await self._writing.report_mail(draft)):
             person.life.report_mail(marker, at_ms, reason)
+            person.mails.append(draft)
+
+    async def report_mail_again(self, person: Person) -> None:
+        """What was reported before, with other data, perhaps after an erasure: nothing follows from it."""
+        if person.mails:
+            self._is_heard(person, await self._writing.report_mail(self._random.choice(person.mails).late()))
 
     async def report(self, person: Person) -> None:
         """What another system knows of the subscription. It has no id: only its time makes a copy harmless."""
@@ -110,8 +117,10 @@ class Telling:
             await look(self._scene, person)
 
     async def erase(self, person: Person) -> None:
-        """All that was said is forgotten."""
-        if person.life.has_begun and not person.late_reports:
+        """All that was said is forgotten. Who must not be erased gives way to another who may."""
+        if person.late_reports:
+            person.is_closed = True
+        elif person.life.has_begun:
             await erase(self._scene, person)
 
     # --- its parts

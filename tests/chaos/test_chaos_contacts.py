@@ -74,6 +74,15 @@ def test_of_each_key_the_last_value_counts_and_null_deletes() -> None:
     assert life.contact() == {"subscribed": False, "data": {"a": 2}, **times}
 
 
+def test_a_report_that_says_nothing_of_the_subscription_updates_nothing() -> None:
+    life = Life()
+    life.report_mail(0, 5, None)
+    assert life.contact() == {"subscribed": True, "data": {}, "createdAt": wire_time(5), "updatedAt": wire_time(5)}
+    for say in (tracked(7, a=1), lambda life: life.report_mail(0, 9, None), reported(6, True)):
+        say(life)
+    assert (life.contact()["createdAt"], life.contact()["updatedAt"]) == (wire_time(5), wire_time(7))
+
+
 # --- the comparison at the end
 
 
@@ -328,6 +337,7 @@ async def test_who_was_reported_without_an_answer_is_not_erased_any_more(monkeyp
     assert life.emitted[1].id is None
     await telling.erase(world.ada)
     assert {method for method, _ in product.asked} == {"POST"}
+    assert world.ada.is_closed
 
 
 @pytest.mark.anyio
@@ -339,6 +349,19 @@ async def test_a_report_that_was_answered_at_once_says_which_event_it_emits(monk
         product.answers = [HEARD]
         await telling.report(world.ada)
     assert (life.emitted[1].name, life.emitted[1].id) == (SUBSCRIBED, BOB)
+
+
+@pytest.mark.anyio
+async def test_a_mail_that_is_reported_again_has_other_data_and_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    product, telling = Product(monkeypatch, world, HEARD, HEARD), told(world)
+    await telling.report_mail(world.ada)
+    before = repr(world.ada.life)
+    await telling.report_mail_again(world.ada)
+    first, again = (msgspec.json.decode(content) for _, content in product.asked if content)
+    assert (first["id"], first["event"], first["timestamp"]) == (again["id"], again["event"], again["timestamp"])
+    assert again["data"]["late"]
+    assert repr(world.ada.life) == before
 
 
 @pytest.mark.anyio

@@ -98,8 +98,22 @@ class Person:
     events: int = 0
 
 
-def reference(story: Iterable[Said]) -> dict[str, Person]:
-    """Every contact that should be there, by its address."""
+@dataclass(slots=True)
+class Outcome:
+    """What should become of a story.
+
+    Attributes:
+        people: every contact that should be there, by its address.
+        derived: how many ids the writer should remember: of events with a key, and emitted ones, erased or not.
+    """
+
+    people: dict[str, Person] = field(default_factory=dict)
+    derived: int = 0
+
+
+def reference(story: Iterable[Said]) -> Outcome:
+    """What should become of it."""
+    outcome = Outcome()
     people, words, keys, seen = {}, {}, {}, set()  # type: ignore[var-annotated]
     for place, one in enumerate(story):  # the fold itself; what follows it are the rules for single values
         if one.kind == "erase":
@@ -109,6 +123,7 @@ def reference(story: Iterable[Said]) -> dict[str, Person]:
         if one.key is not None and (one.who, one.key) in seen:
             continue
         seen.add((one.who, one.key))
+        outcome.derived += one.key is not None
         if one.known_only and one.who not in people:
             continue
         is_new = one.who not in people
@@ -125,11 +140,13 @@ def reference(story: Iterable[Said]) -> dict[str, Person]:
             after = max(said)[1]
             if before is not None and before != after:
                 person.events += 1
+                outcome.derived += 1
                 person.emitted.append(("contact.subscribed" if after else "contact.unsubscribed", _reason(one)))
     for who, person in people.items():
         person.subscribed = max(words[who])[1] if who in words else True
         person.data = _merged(keys.get(who, []))
-    return people
+    outcome.people = people
+    return outcome
 
 
 def _reason(one: Said) -> Any:

@@ -45,8 +45,10 @@ class Story:
     def check(self, project: str = PROJECT) -> None:
         """The tables have what the reference makes of the story, as far as it is a project's."""
         expected = reference([one for one in self.said if one.project == project])
-        assert people_in(self.tables, project) == expected
-        assert counted_in(self.tables, project) == sum(person.events for person in expected.values())
+        assert people_in(self.tables, project) == expected.people
+        assert counted_in(self.tables, project) == sum(person.events for person in expected.people.values())
+        remembered = self.tables.select("SELECT count() FROM derived_ids WHERE project_id = {p:UUID}", {"p": project})
+        assert int(str(remembered[0][0])) == expected.derived
 
 
 def people_in(tables: Tables, project: str = PROJECT) -> dict[str, Person]:
