@@ -81,6 +81,7 @@ def test_a_second_copy_is_not_counted(tables: ClientTables) -> None:
 def test_numbers_begin_anew_where_the_contact_was_erased(tables: ClientTables) -> None:
     migrate_tables(tables)
     story = Story(tables)
+    story.project = PROJECT
     tell(story, mail_event(), mail_event())
     story.tell(Said("erase", ADA))
     tell(story, mail_event())

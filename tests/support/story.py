@@ -1,7 +1,9 @@
 """A log of what is said of contacts, written by the real writer, and what its tables then hold."""
 
 import json
+import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 from consumers.pipeline import Pipeline
 from consumers.sink import LogEnds
@@ -10,24 +12,35 @@ from penstock.eventlog import StoredRecord
 from penstock.settings import Writer
 from penstock.telemetry import Metrics
 from schemas.contact_data import folded
-from tests.support.people import FIRST_MS, PROJECT, Person, Said, packed, reference
+from tests.support.people import FIRST_MS, Person, Said, packed, reference
 from tests.support.records import stored
 from tests.support.requests import FrozenClock
 from tests.support.tables import fixed
 
 
 class Story:
-    """A log of one partition, written batch by batch, and what must have become of it."""
+    """A log of one partition, written batch by batch, and what must have become of it.
+
+    One for many tests: each begins a project of its own, as tables of its own would take a second.
+    """
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
-        self.said: list[Said] = []
         self.records: list[StoredRecord] = []
+        self._lines = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """From now on it is about another project."""
+        self.project = str(uuid.uuid4())
+        self.said: list[Said] = []
 
     def tell(self, *said: Said) -> None:
         """Appends a record; what erases a contact has one for itself."""
-        self.records.append(stored(packed(said, 1 + len(self.said)), len(self.records)))
-        self.said += said
+        own = [replace(one, project=self.project) for one in said]
+        self.records.append(stored(packed(own, 1 + self._lines), len(self.records)))
+        self._lines += len(own)
+        self.said += own
 
     def write(self, tables: Tables | None = None, max_rows: int = 50_000) -> None:
         """By a new writer, which goes on where the one before it stopped."""
@@ -42,16 +55,21 @@ class Story:
         start = pipeline.claim([0])[0]
         pipeline.write(self.records[start:], LogEnds({0: len(self.records)}, FIRST_MS))
 
-    def check(self, project: str = PROJECT) -> None:
-        """The tables have what the reference makes of the story, as far as it is a project's."""
-        expected = reference([one for one in self.said if one.project == project])
-        assert people_in(self.tables, project) == expected.people
-        assert counted_in(self.tables, project) == sum(person.events for person in expected.people.values())
-        remembered = self.tables.select("SELECT count() FROM derived_ids WHERE project_id = {p:UUID}", {"p": project})
+    def people(self) -> dict[str, Person]:
+        """The contacts that are there."""
+        return people_in(self.tables, self.project)
+
+    def check(self) -> None:
+        """The tables have what the reference makes of the story."""
+        expected = reference(self.said)
+        assert self.people() == expected.people
+        assert counted_in(self.tables, self.project) == sum(person.events for person in expected.people.values())
+        sql = "SELECT count() FROM derived_ids WHERE project_id = {project:UUID}"
+        remembered = self.tables.select(sql, {"project": self.project})
         assert int(str(remembered[0][0])) == expected.derived
 
 
-def people_in(tables: Tables, project: str = PROJECT) -> dict[str, Person]:
+def people_in(tables: Tables, project: str) -> dict[str, Person]:
     """The contacts that are there, with their events."""
     of_project = {"project": project}
     rows = tables.select(
@@ -83,7 +101,7 @@ def _person(row: Sequence[object]) -> Person:
     return Person(bool(int(str(said)) & 1), values, int(str(created_ms)) - FIRST_MS)
 
 
-def counted_in(tables: Tables, project: str = PROJECT) -> int:
+def counted_in(tables: Tables, project: str) -> int:
     """How many events the counters of each unit, and the other tables, have: the same in all."""
     where = "WHERE project_id = {project:UUID}"
     of_project = {"project": project}
