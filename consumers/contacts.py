@@ -6,13 +6,13 @@ comes to the same events when it is inserted again, by whomever, and in a rebuil
 The emitted event is stored in the same insert as its cause, and has the cause's place in the log.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from consumers.copies import parts
-from consumers.decode import DecodedRecord, event_line
+from consumers.decode import DecodedRecord, event_line, lines_of
 from consumers.subscriptions import Contact, Place, Subscriptions, Word, contact_of, is_report, milliseconds
 from penstock.clickhouse import Tables
 from penstock.clickhouse.contract import Parameter
@@ -196,7 +196,7 @@ def _first_places(
     found: dict[Contact, Place] = {}
     if not contacts:
         return found
-    for place, line in _lines(records):
+    for place, line in lines_of(records):
         if place in dropped:
             continue
         try:
@@ -207,12 +207,6 @@ def _first_places(
         if contact in contacts and contact not in found and not owner.known_only:
             found[contact] = place
     return found
-
-
-def _lines(records: Mapping[int, DecodedRecord]) -> Iterator[tuple[Place, bytes]]:
-    for offset, decoded in records.items():
-        for index, line in enumerate(decoded.lines.split(b"\n")):
-            yield (offset, index), line
 
 
 class _Fact(msgspec.Struct, frozen=True, gc=False):

@@ -5,10 +5,12 @@ where a record holds derived ids, as a second copy must be found, events with a 
 tell where they are, or what is said of a contact's subscription, as its change is an event of its own.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
+from consumers.subscriptions import Place
 from penstock.eventlog import StoredRecord
 from schemas.deletion import Deletion
 from schemas.erasure import Erasure
@@ -98,6 +100,13 @@ def _tells(lines: bytes) -> bool:
     return _SUBSCRIBED in lines or _NUMBERED in lines
 
 
-def event_line(event: Event, partition: int, place: tuple[int, int]) -> bytes:
+def lines_of(records: Mapping[int, DecodedRecord]) -> Iterator[tuple[Place, bytes]]:
+    """Every line of some records, by offset, with the place where it stands."""
+    for offset, decoded in records.items():
+        for index, line in enumerate(decoded.lines.split(b"\n")):
+            yield (offset, index), line
+
+
+def event_line(event: Event, partition: int, place: Place) -> bytes:
     """An event as columns of `events`; it stands at this offset and index, or was caused there."""
     return b'{"log_partition":%d,"log_offset":%d,"log_index":%d,%b' % (partition, *place, encode_event(event)[1:])

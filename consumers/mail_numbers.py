@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from consumers.copies import parts
-from consumers.decode import DecodedRecord, event_line
+from consumers.decode import DecodedRecord, event_line, lines_of
 from consumers.subscriptions import Place
 from penstock.clickhouse import Tables
 from penstock.clickhouse.contract import Parameter
@@ -71,12 +71,14 @@ def numbered_lines(
 
 def _of_mails(records: Mapping[int, DecodedRecord]) -> Iterator[tuple[Place, Event]]:
     """All events that count, also those that are stored as they are."""
-    for offset, decoded in records.items():
-        if not any(name in decoded.lines for name in _NAMES):
-            continue
-        for index, line in enumerate(decoded.lines.split(b"\n")):
-            if any(name in line for name in _NAMES) and (event := _event(line)) is not None:
-                yield (offset, index), event
+    telling = {offset: one for offset, one in records.items() if _tells(one.lines)}
+    for place, line in lines_of(telling):
+        if _tells(line) and (event := _event(line)) is not None:
+            yield place, event
+
+
+def _tells(lines: bytes) -> bool:
+    return any(name in lines for name in _NAMES)
 
 
 def _event(line: bytes) -> Event | None:

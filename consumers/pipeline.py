@@ -16,7 +16,8 @@ import structlog
 
 from consumers.batch import BatchLimits, LogGap, PartitionBuffer
 from consumers.deadletter import DeadLetter, DeadLetterLimit, publish
-from consumers.sink import LogEnds, Prepared, Sink, Written, prepare
+from consumers.prepared import Prepared, Written, prepare
+from consumers.sink import LogEnds, Sink
 from consumers.thread import CallThreads
 from penstock.clickhouse.generations import Generation
 from penstock.clock import Clock

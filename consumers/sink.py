@@ -9,25 +9,16 @@ sure: it states the range, *then* reads the claims. A newcomer claims, *then* re
 sink sees the claim and stops, or the newcomer sees the range and inserts exactly it.
 
 A deletion or an erasure is announced and concluded in the same way; in between, rows go instead of coming
-(`consumers.deletions`, `consumers.erasures`).
+(`consumers.inserting`).
 """
 
 import secrets
-import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import msgspec
-
-from consumers.batch import Batch
-from consumers.contacts import contact_lines
-from consumers.copies import second_copies
 from consumers.deadletter import DeadLetter
-from consumers.decode import DecodedRecord, decode, decode_removal
-from consumers.deletions import delete_before
-from consumers.erasures import erase_before
-from consumers.mail_numbers import numbered_lines
-from consumers.subscriptions import Place
+from consumers.inserting import Insertion
+from consumers.prepared import Prepared, Written
 from penstock.clickhouse import Tables
 from penstock.clickhouse.generations import Generation
 from penstock.clickhouse.progress import (
@@ -39,13 +30,8 @@ from penstock.clickhouse.progress import (
     write_claims,
     write_progress,
 )
-from penstock.errors import TablesRefused, Unavailable, WriterFenced
-from schemas.deletion import Deletion
-from schemas.erasure import Erasure
-from schemas.event import EventMark
-from schemas.record import MalformedRecord, is_removal, unpositioned
-from schemas.tables import CONTACT_FACTS, DEAD_LETTERS, DERIVED_IDS, EVENTS, EVENTS_PROBE, LATE_IDS
-from schemas.topics import Topic
+from penstock.errors import Unavailable, WriterFenced
+from schemas.tables import DEAD_LETTERS
 
 _ENDS_TRUSTED_MS = 3000
 """Whoever heard so long ago where the log ended cannot say that nothing has come since."""
@@ -64,74 +50,6 @@ class LogEnds:
     read_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A batch that is decoded.
-
-    Attributes:
-        records: by offset; those that could not be decoded are missing.
-        dead: what must be set aside of it.
-        removal: what the batch is instead of events.
-        refused: those of the events that the tables cannot read, as far as they were asked; they are dead, too.
-        is_set_aside: whether that was done with all that is dead.
-    """
-
-    batch: Batch
-    records: Mapping[int, DecodedRecord]
-    dead: list[DeadLetter]
-    removal: Deletion | Erasure | None = None
-    refused: Mapping[Place, DeadLetter] = field(default_factory=dict)
-    is_set_aside: bool = False
-
-    @property
-    def good(self) -> int:
-        """How many events are not dead."""
-        return sum([decoded.rows for decoded in self.records.values()]) - len(self.refused)
-
-    def token(self, generation: int) -> str:
-        """The identity of the insert."""
-        batch = self.batch
-        return f"{Topic.EVENTS}:{batch.partition}:{batch.first}-{batch.last}:{generation}"
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a batch came to.
-
-    Attributes:
-        stored: rows that are in the tables, events that were emitted among them.
-        repeated: second copies that were refused.
-        dead: what was set aside.
-        accepted_ms: when each record's first event was received.
-        deleted: events that went.
-    """
-
-    batch: Batch
-    stored: int
-    repeated: int
-    dead: list[DeadLetter]
-    accepted_ms: list[int]
-    deleted: int = 0
-
-
-def prepare(batch: Batch) -> Prepared:
-    """Decodes a batch.
-
-    Raises:
-        UnknownFormat: a newer version wrote a record.
-    """
-    records, dead, removal = {}, [], None
-    for record in batch.records:
-        try:
-            if is_removal(record.value):  # then it is the batch's only record
-                removal = decode_removal(record)
-            else:
-                records[record.offset] = decode(record)
-        except MalformedRecord as error:
-            dead.append(DeadLetter(batch.partition, record.offset, None, str(error), record.value or b""))
-    return Prepared(batch, records, dead, removal)
-
-
 class Sink:
     """The tables as one writer sees them. Not thread-safe: one batch at a time keeps the order.
 
@@ -143,7 +61,6 @@ class Sink:
         self._for_writing = for_writing
         self._generation: Generation | None = None
         self._owner = owner
-        self._deleting = threading.Lock()  # see `penstock.clickhouse.removal`
         self._drawn = secrets.randbits(DRAWN_BITS)
         self._progress: dict[int, Progress] = {}
         self._sequences: dict[int, int] = {}
@@ -236,81 +153,8 @@ class Sink:
             raise WriterFenced(f"Another writer has taken the partitions {lost}")
 
     def insert(self, ready: Prepared) -> Written | Prepared:
-        """Inserts an announced batch, or removes what it says; the same call again changes nothing.
-
-        Nothing of a batch is inserted before what is dead in it is set aside: once its token is used, the tables take
-        no more of it, also not what another version could read.
-
-        Returns:
-            The batch itself, with all that is dead in it, where that must be set aside first.
-
-        Raises:
-            TablesUnavailable: not known whether it was inserted; insert again.
-            TablesRefused: the tables refuse it although every line for itself is good.
-        """
-        if ready.removal is not None:
-            with self._deleting:
-                removed = self._remove(ready, ready.removal)
-            return Written(ready.batch, 0, 0, [], [], removed)
-        if ready.dead and not ready.is_set_aside:
-            return self._with_refused(ready)
-        return self._insert_events(ready)
-
-    def _remove(self, ready: Prepared, removal: Deletion | Erasure) -> int:
-        partition, offset = ready.batch.partition, ready.batch.first
-        if isinstance(removal, Deletion):
-            return delete_before(self._tables, removal, partition, offset)
-        return erase_before(self._tables, removal, partition, offset, ready.token(self._claimed.number))
-
-    def _with_refused(self, ready: Prepared) -> Prepared:
-        refused = self._refused_events(ready.batch.partition, _places(ready, ()))
-        return replace(ready, dead=[*ready.dead, *refused.values()], refused=refused)
-
-    def _insert_events(self, ready: Prepared) -> Written | Prepared:
-        partition, first = ready.batch.partition, ready.batch.first
-        repeated = second_copies(self._tables, ready.records, partition, first, ready.refused)
-        contacts = contact_lines(self._tables, ready.records, partition, first, repeated | ready.refused.keys())
-        dropped = repeated | ready.refused.keys() | contacts.changes
-        numbered = numbered_lines(self._tables, ready.records, partition, first, dropped)
-        lines = _lines(ready, dropped | numbered.keys())
-        try:
-            self._insert_lines(EVENTS, [*lines, *numbered.values(), *contacts.events], ready)
-        except TablesRefused:
-            if ready.dead or not (found := self._with_refused(ready)).dead:
-                raise
-            return found
-        emitted = [_id_line(mark, partition, offset) for offset, mark in contacts.marks]
-        derived = _id_lines(ready, dropped, lambda record: record.derived)
-        self._insert_lines(CONTACT_FACTS, contacts.facts, ready)
-        self._insert_lines(DERIVED_IDS, [*derived, *emitted], ready)
-        self._insert_lines(LATE_IDS, _id_lines(ready, dropped, lambda record: record.late), ready)
-        stored = ready.good - len(repeated) - len(contacts.changes) + len(emitted)
-        accepted_ms = [decoded.accepted_ms for decoded in ready.records.values()]
-        return Written(ready.batch, stored, len(repeated), ready.dead, accepted_ms)
-
-    def _insert_lines(self, table: str, lines: Sequence[bytes], ready: Prepared) -> None:
-        if lines:
-            self._tables.insert(table, b"\n".join(lines), token=ready.token(self._claimed.number))
-
-    def _refused_events(self, partition: int, events: list[tuple[Place, bytes]]) -> dict[Place, DeadLetter]:
-        """Those that the tables cannot read, found by halving: most of a batch is good."""
-        number = self._refusal([line for _, line in events])
-        if number is None:
-            return {}
-        if len(events) == 1:
-            (offset, index), line = events[0]
-            reason = f"the tables refuse the event (ClickHouse code {number})"
-            return {(offset, index): DeadLetter(partition, offset, index, reason, unpositioned(line))}
-        half = len(events) // 2
-        return self._refused_events(partition, events[:half]) | self._refused_events(partition, events[half:])
-
-    def _refusal(self, lines: list[bytes]) -> int | None:
-        """ClickHouse's number where it cannot read the lines; stores nothing."""
-        try:
-            self._tables.insert(EVENTS_PROBE, b"\n".join(lines))
-        except TablesRefused as error:
-            return error.number
-        return None
+        """Inserts an announced batch; see `Insertion`."""
+        return Insertion(self._claimed).insert(ready)
 
     def set_aside(self, letters: Sequence[DeadLetter], now_ms: int) -> None:
         """Lets the tables know of dead letters; the same call again changes nothing.
@@ -369,51 +213,3 @@ class Sink:
         if stated:
             write_progress(self._tables, stated)
         self._progress |= {row.partition: row for row in stated}
-
-
-class _PlacedId(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A row of `derived_ids` or `late_ids`."""
-
-    id: str
-    log_partition: int
-    log_offset: int
-    project_id: str = ""
-    occurred_at: str = ""
-
-
-def _lines(ready: Prepared, dropped: Collection[Place]) -> list[bytes]:
-    """The lines of a batch without some; the records that lose none stay undivided."""
-    divided = {offset for offset, _ in dropped}
-    lines: list[bytes] = []
-    for offset, decoded in ready.records.items():
-        if offset in divided:
-            lines += [line for place, line in _events(offset, decoded) if place not in dropped]
-        else:
-            lines.append(decoded.lines)
-    return lines
-
-
-def _id_lines(
-    ready: Prepared, dropped: Collection[Place], wanted: Callable[[DecodedRecord], Mapping[int, EventMark]]
-) -> list[bytes]:
-    """The rows of the batch's ids that are wanted, without those of some events."""
-    return [
-        _id_line(mark, ready.batch.partition, offset)
-        for offset, decoded in ready.records.items()
-        for index, mark in wanted(decoded).items()
-        if (offset, index) not in dropped
-    ]
-
-
-def _id_line(mark: EventMark, partition: int, offset: int) -> bytes:
-    return msgspec.json.encode(_PlacedId(mark.id, partition, offset, mark.project_id, mark.occurred_at))
-
-
-def _places(ready: Prepared, dropped: Collection[Place]) -> list[tuple[Place, bytes]]:
-    """Every event of a batch without some."""
-    events = [event for offset, decoded in ready.records.items() for event in _events(offset, decoded)]
-    return [(place, line) for place, line in events if place not in dropped]
-
-
-def _events(offset: int, decoded: DecodedRecord) -> list[tuple[Place, bytes]]:
-    return [((offset, index), line) for index, line in enumerate(decoded.lines.split(b"\n"))]

@@ -57,7 +57,7 @@ def untraceable(event_id: str, age_ms: int) -> str:
             f"Nothing is known of the event {event_id} yet. The view is {age_ms} ms old: if the event was accepted "
             "since, it is in the log and will be stored"
         )
-    deleted = "" if UUID(event_id).version != _TIME_ORDERED else ", or it was deleted with all events of its name"
+    deleted = "" if UUID(event_id).version != _TIME_ORDERED else ", or it was deleted, with its name or its contact"
     return f"There is no event {event_id}: all that was accepted is stored, and it is not among it{deleted}"
 
 
