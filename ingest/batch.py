@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from ingest.accept import Accepted, Caller, ItemBody, accept_decoded, accept_item, is_plain
-from penstock.body import NDJSON_TYPES
+from penstock.body import JSON_TYPES, NDJSON_TYPES
 from penstock.errors import FieldError, MalformedBody, PayloadTooLarge, RequestError, ValidationFailed
 from penstock.members import check_syntax, check_utf8, malformed
 from penstock.surrogates import has_half, masked, unmasked
@@ -141,6 +141,22 @@ def accept_batch(
         return accept_item(item, caller, None if key is None else f"{key}:{index}")
 
     return outcomes(items, limits, accept)
+
+
+def one_or_many(body: bytes, limits: BatchLimits, accept: Callable[[bytes], Made]) -> Made | list[Made | RequestError]:
+    """What `accept` makes of the one object in a body; of an array one outcome per item, in their order.
+
+    Raises:
+        MalformedBody: not JSON.
+        ValidationFailed: names every field of the one object that is wrong.
+        PayloadTooLarge: the one object is too large, or the array has too many.
+    """
+    if body.lstrip()[:1] == b"[":
+        items = split(body, next(iter(JSON_TYPES)), limits)
+        return outcomes(items, limits, lambda _, item: accept(item))
+    if len(body) > limits.event_bytes:
+        raise PayloadTooLarge(f"The event is larger than {limits.event_bytes} bytes")
+    return accept(body)
 
 
 def outcomes(

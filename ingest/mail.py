@@ -6,11 +6,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ingest.accept import Accepted, Caller, contact_of
-from ingest.batch import BatchLimits, Outcome, outcomes, split
+from ingest.batch import BatchLimits, Outcome, one_or_many
 from ingest.fields import email_error, occurred_ms, reference_error
-from penstock.body import JSON_TYPES
 from penstock.data import depth_error
-from penstock.errors import FieldError, PayloadTooLarge, ValidationFailed
+from penstock.errors import FieldError, ValidationFailed
 from penstock.members import decode
 from schemas.event import Event, encode_event
 from schemas.ids import derived_event_id, event_id
@@ -47,19 +46,8 @@ _bounce_decoder = msgspec.json.Decoder(_Bounce)
 
 
 def accept_mail(body: bytes, caller: Caller, limits: BatchLimits) -> Accepted | list[Outcome]:
-    """The event in the body of `POST /v1/hooks/email`; of an array one outcome per item, in their order.
-
-    Raises:
-        MalformedBody: not JSON.
-        ValidationFailed: names every field of the one event that is wrong.
-        PayloadTooLarge: the one event is too large, or the array has too many.
-    """
-    if body.lstrip()[:1] == b"[":
-        items = split(body, next(iter(JSON_TYPES)), limits)
-        return outcomes(items, limits, lambda _, item: _accept_text(item, caller))
-    if len(body) > limits.event_bytes:
-        raise PayloadTooLarge(f"The event is larger than {limits.event_bytes} bytes")
-    return _accept_text(body, caller)
+    """The event, or the events, in the body of `POST /v1/hooks/email`; see `one_or_many`."""
+    return one_or_many(body, limits, lambda text: _accept_text(text, caller))
 
 
 def _accept_text(text: bytes, caller: Caller) -> Accepted:

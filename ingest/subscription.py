@@ -11,10 +11,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ingest.accept import Accepted, Caller, contact_of
-from ingest.batch import BatchLimits, Outcome, outcomes, split
+from ingest.batch import BatchLimits, Outcome, one_or_many
 from ingest.fields import email_error, occurred_ms, reason_error
-from penstock.body import JSON_TYPES
-from penstock.errors import FieldError, NotFound, PayloadTooLarge, RequestError, ValidationFailed
+from penstock.errors import FieldError, NotFound, RequestError, ValidationFailed
 from penstock.members import decode
 from schemas.event import Event, encode_event
 from schemas.ids import contact_id, event_id, is_uuid
@@ -46,19 +45,8 @@ Read = SubscriptionBody | RequestError
 
 
 def read_subscription(body: bytes, caller: Caller, limits: BatchLimits) -> SubscriptionBody | list[Read]:
-    """What the body of `POST /v1/hooks/contact` asks for; of an array one outcome per item, in their order.
-
-    Raises:
-        MalformedBody: not JSON.
-        ValidationFailed: names every field of the one object that is wrong.
-        PayloadTooLarge: the one object is too large, or the array has too many.
-    """
-    if body.lstrip()[:1] == b"[":
-        items = split(body, next(iter(JSON_TYPES)), limits)
-        return outcomes(items, limits, lambda _, item: _read(item, caller))
-    if len(body) > limits.event_bytes:
-        raise PayloadTooLarge(f"The event is larger than {limits.event_bytes} bytes")
-    return _read(body, caller)
+    """What the body of `POST /v1/hooks/contact` asks for; see `one_or_many`."""
+    return one_or_many(body, limits, lambda text: _read(text, caller))
 
 
 def _read(text: bytes, caller: Caller) -> SubscriptionBody:

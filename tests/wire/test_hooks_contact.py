@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from penstock.errors import TablesUnavailable
-from penstock.settings import Ingest, Limits
+from penstock.settings import Limits
 from schemas.event import Event
 from schemas.ids import contact_id
 from schemas.position import from_token
@@ -257,54 +257,6 @@ async def test_everything_that_is_wrong_is_named_together(api: Api) -> None:
         ("reason", "too_small"),
         ("timestamp", "invalid_string"),
     ]
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"[", b"[{]", b"\xff", b'{"email":"\\ud800"}', b"NaN"])
-async def test_what_is_not_json_is_a_bad_request(api: Api, body: bytes) -> None:
-    error_of(await report(api, body), 400, "BAD_REQUEST")
-
-
-async def test_json_that_is_no_object_is_an_error_of_the_body(api: Api) -> None:
-    assert problems_of(await report(api, b"7")) == [("body", "invalid_type")]
-
-
-async def test_a_single_change_has_64_kib_at_most(api: Api) -> None:
-    frame = json.dumps({**CHANGE, "x": ""})
-    fits = frame[:-2] + "x" * (64 * KIB - len(frame)) + frame[-2:]
-    await reported(api, fits.encode())
-    error_of(await report(api, (fits + " ").encode()), 413, "PAYLOAD_TOO_LARGE")
-
-
-async def test_an_array_has_5_mib_at_most(tmp_path: Path) -> None:
-    async with serving(tmp_path, ingest=Ingest(max_batch_bytes=KIB)) as api:
-        error_of(await report(api, [CHANGE] * 100), 413, "PAYLOAD_TOO_LARGE")
-
-
-async def test_other_types_than_json_are_refused(api: Api) -> None:
-    refused = await report(api, CHANGE, headers={"Content-Type": "application/x-ndjson"})
-    error_of(refused, 415, "UNSUPPORTED_MEDIA_TYPE")
-
-
-async def test_only_a_secret_key_is_taken(api: Api) -> None:
-    error_of(await api.post(HOOK, CHANGE), 401, "INVALID_API_KEY")
-    error_of(await report(api, CHANGE, headers={"Authorization": ""}), 401, "MISSING_AUTH")
-    assert api.stored() == []
-
-
-async def test_a_disabled_project_is_refused(api: Api) -> None:
-    api.know(api.project.project.__class__(api.project.project.id, "test", NOW, False))
-    error_of(await report(api, CHANGE), 403, "PROJECT_DISABLED")
-
-
-async def test_other_sites_may_not_call_it(api: Api) -> None:
-    response = await report(api, CHANGE, headers={"Origin": "https://shop.example"})
-    assert "access-control-allow-origin" not in response.headers
-
-
-async def test_other_methods_are_not_allowed(api: Api) -> None:
-    response = await api.client.get(HOOK)
-    error_of(response, 405, "METHOD_NOT_ALLOWED")
-    assert response.headers["allow"] == "POST"
 
 
 async def test_the_projects_limit_counts_each_item_before_anybody_is_asked(tmp_path: Path) -> None:
