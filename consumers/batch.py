@@ -1,15 +1,19 @@
 """Batches: contiguous records of one partition that go into the tables as one insert. Pure.
 
 What a batch holds decides its token, so a range that was announced before a crash is formed again exactly, whatever the
-limits are by then. A deletion is a batch of its own: it removes what stands before it, and only that.
+limits are by then. A deletion is a batch of its own: it removes what stands before it, and only that. So are erasures;
+those that stand together make one, as what they cost hardly depends on how many they are.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 
 from penstock.eventlog import StoredRecord
-from schemas.record import is_removal, sizes
+from schemas.record import is_erasure, is_removal, sizes
+
+_ERASURES_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,9 @@ class PartitionBuffer:
         return self._batch(self._length(limits))
 
     def _length(self, limits: BatchLimits) -> int:
+        if is_erasure(self._records[0].value):
+            together = takewhile(lambda record: is_erasure(record.value), self._records)
+            return sum(1 for _ in islice(together, max(1, min(limits.rows, _ERASURES_AT_ONCE))))
         if is_removal(self._records[0].value):
             return 1
         rows = size = length = 0

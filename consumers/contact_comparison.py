@@ -29,6 +29,7 @@ SELECT
     toString(any(contact)),
     any(part),
     min(first),
+    max(last),
     toUnixTimestamp64Milli(min(created)),
     toString(max(said)),
     groupArrayIf((toString(at), text), text != '')
@@ -40,6 +41,7 @@ FROM
         any(contact_id) AS contact,
         any(log_partition) AS part,
         min(first_offset) AS first,
+        max(last_offset) AS last,
         min(created_at) AS created,
         max(subscription) AS said,
         max(version) AS at,
@@ -76,6 +78,7 @@ class StoredContact:
     email: str
     partition: int
     first_offset: int
+    last_offset: int
     created_ms: int
     facts: _Facts
 
@@ -152,10 +155,30 @@ def differences(stored: StoredContact, person: Person | None, through: int) -> D
         if stored.first_offset <= through:
             found.orphaned.append("the contact")
         return found
+    _compare_events(found, stored, person, through)
+    _compare_facts(found, stored, person, through)
+    return found
+
+
+def _compare_events(found: Differences, stored: StoredContact, person: Person, through: int) -> None:
+    """Whose contact it is, and between which events."""
+    if (stored.email, stored.partition) != (person.email, person.partition):
+        found.orphaned.append("its address")
     if stored.first_offset != person.first_offset:
         (found.missing if stored.first_offset > person.first_offset else found.orphaned).append("its first event")
+    if stored.last_offset < person.last_offset:
+        found.missing.append("its last event")
     if stored.created_ms > person.created_ms:
         found.missing.append("its earliest event")
+    if stored.last_offset > through:  # more may be said of it since
+        return
+    if stored.last_offset > person.last_offset:
+        found.orphaned.append("its last event")
+    if stored.created_ms < person.created_ms:
+        found.orphaned.append("its earliest event")
+
+
+def _compare_facts(found: Differences, stored: StoredContact, person: Person, through: int) -> None:
     expected = _facts(person)
     for key, (version, value) in expected.items():
         known = stored.facts.get(key)
@@ -166,7 +189,6 @@ def differences(stored: StoredContact, person: Person | None, through: int) -> D
     for key in stored.facts.keys() - expected.keys():
         if stored.facts[key][0][1] <= through:
             found.orphaned.append(_named(key))
-    return found
 
 
 def _named(key: tuple[bool, str]) -> str:
@@ -187,18 +209,19 @@ def _folded(objects: Sequence[tuple[Version, str]], last: Word | None) -> _Facts
 
 
 def _read(project: str, row: Sequence[object]) -> StoredContact:
-    email, contact, partition, first, created_ms, said, objects = row
-    last = None
+    email, contact, partition, first, last, created_ms, said, objects = row
+    word = None
     if int(str(said)) > 1:
-        last = Word(*_version(int(str(said))), bool(int(str(said)) & 1))
+        word = Word(*_version(int(str(said))), bool(int(str(said)) & 1))
     assert isinstance(objects, list)
     return StoredContact(
         (project, str(contact)),
         str(email),
         int(str(partition)),
         int(str(first)),
+        int(str(last)),
         int(str(created_ms)),
-        _folded([(_version(int(at)), text) for at, text in objects], last),
+        _folded([(_version(int(at)), text) for at, text in objects], word),
     )
 
 

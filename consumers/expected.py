@@ -11,6 +11,7 @@ import msgspec
 
 from consumers.decode import decode_removal
 from consumers.letters import DeadPlaces
+from consumers.people import Place
 from consumers.people_fold import PeopleFold
 from consumers.subscriptions import Contact
 from penstock.errors import StartError
@@ -22,9 +23,6 @@ from schemas.record import MalformedRecord, UnknownFormat, is_removal, unpack
 
 Name = tuple[str, str]
 """A project and the name of its events."""
-
-Place = tuple[int, int, int]
-"""Partition, offset and index in the record."""
 
 _UUID_CHARACTERS = 36
 

@@ -48,15 +48,15 @@ class Insertion:
             TablesUnavailable: not known whether it was inserted; insert again.
             TablesRefused: the tables refuse it although every line for itself is good.
         """
-        if ready.removal is not None:
-            with _removing:
-                removed = self._remove(ready, ready.removal)
-            return Written(ready.batch, 0, 0, [], [], removed)
         if ready.dead and not ready.is_set_aside:
             return self._with_refused(ready)
+        if ready.removal:
+            with _removing:
+                removed = self._remove(ready, ready.removal)
+            return Written(ready.batch, 0, 0, ready.dead, [], removed)
         return self._insert_events(ready)
 
-    def _remove(self, ready: Prepared, removal: Deletion | Erasure) -> int:
+    def _remove(self, ready: Prepared, removal: Deletion | Sequence[Erasure]) -> int:
         partition, offset = ready.batch.partition, ready.batch.first
         if isinstance(removal, Deletion):
             return delete_before(self._tables, removal, partition, offset)

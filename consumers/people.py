@@ -17,6 +17,9 @@ _CACHE_KIBIBYTES = 64 << 10
 _AT_HAND = 50_000
 """So many contacts are in memory."""
 
+Place = tuple[int, int, int]
+"""Partition, offset and index in the record."""
+
 _Version = tuple[int, int, int]
 """When it happened (milliseconds since 1970), the offset, and the index in the record."""
 
@@ -26,7 +29,7 @@ class Person(msgspec.Struct):
 
     Attributes:
         partition: where its events are.
-        first_offset: of what is known of it.
+        first_offset, last_offset: of what is known of it.
         created_ms: when the earliest of it happened.
         last: what was said last of the subscription.
         data: for each set of keys the last object that has it, and its version.
@@ -35,6 +38,7 @@ class Person(msgspec.Struct):
     email: str
     partition: int
     first_offset: int
+    last_offset: int
     created_ms: int
     last: Word | None = None
     data: dict[str, tuple[_Version, str]] = {}
@@ -65,6 +69,10 @@ class People:
         self._connection.execute("PRAGMA journal_mode=OFF")
         self._connection.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
         self._connection.execute("CREATE TABLE people (id TEXT PRIMARY KEY, person BLOB) WITHOUT ROWID")
+        self._connection.execute(
+            "CREATE TABLE decided (part INTEGER, at INTEGER, idx INTEGER, what TEXT, PRIMARY KEY (part, at, idx)) "
+            "WITHOUT ROWID"
+        )
         self._connection.execute("BEGIN")
         self._at_hand: dict[str, Person] = {}
 
@@ -92,6 +100,16 @@ class People:
         key = _key(contact)
         self._at_hand.pop(key, None)
         self._connection.execute("DELETE FROM people WHERE id = ?", (key,))
+
+    def decide(self, place: Place, what: str) -> None:
+        """Remembers what was decided about a line."""
+        self._connection.execute("INSERT OR REPLACE INTO decided VALUES (?, ?, ?, ?)", (*place, what))
+
+    def decided(self, place: Place) -> str:
+        """What was; "" for nothing."""
+        sql = "SELECT what FROM decided WHERE part = ? AND at = ? AND idx = ?"
+        found = self._connection.execute(sql, place).fetchone()
+        return "" if found is None else str(found[0])
 
     def all(self) -> Iterator[tuple[Contact, Person]]:
         """Everybody."""

@@ -2,11 +2,13 @@
 
 from typing import NamedTuple, Protocol
 
-from consumers.people import People, Person
+from consumers.people import People, Person, Place
 from consumers.subscriptions import Contact, Subscriptions, emitted_event, milliseconds
 from schemas.erasure import Erasure
 from schemas.event import Event
 from schemas.names import is_reserved
+
+_EMITS, _VOID = "emits", "void"
 
 
 class Line(Protocol):
@@ -48,8 +50,6 @@ class PeopleFold:
     def __init__(self, people: People) -> None:
         self._people = people
         self._through: dict[int, int] = {}
-        self._emitted: dict[tuple[int, int, int], Event] = {}
-        self._void: set[tuple[int, int, int]] = set()
         self._has_ended = False
 
     def end(self) -> None:
@@ -61,7 +61,7 @@ class PeopleFold:
         if self._is_next(partition, offset):
             self._people.forget((erasure.project_id, erasure.contact_id))
 
-    def take(self, place: tuple[int, int, int], line: Line, told: Event | None) -> Taken:
+    def take(self, place: Place, line: Line, told: Event | None) -> Taken:
         """Takes a line.
 
         Args:
@@ -78,10 +78,11 @@ class PeopleFold:
         person = self._people.get(contact)
         is_new = person is None
         if is_new and told is not None and told.known_only:
-            self._void.add(place)
+            self._people.decide(place, _VOID)
             return Taken(counts=False)
         if person is None:
-            person = self._people.add(contact, Person(line.email, partition, offset, moment))
+            person = self._people.add(contact, Person(line.email, partition, offset, offset, moment))
+        person.last_offset = offset
         person.created_ms = min(person.created_ms, moment)
         if line.data[:1] == "{" and not is_reserved(line.name):
             person.take(line.data, (moment, offset, index))
@@ -93,20 +94,21 @@ class PeopleFold:
         self._through[partition] = offset
         return True
 
-    def _again(self, place: tuple[int, int, int], told: Event | None) -> Taken:
+    def _again(self, place: Place, told: Event | None) -> Taken:
         partition, offset, _ = place
-        if offset <= self._through.get(partition, -1) or told is None or told.subscribed is None:
-            return Taken(self._emitted.get(place), place not in self._void)
-        return Taken(emitted_event(told))
+        if told is None:
+            return Taken()
+        is_decided = offset <= self._through.get(partition, -1)
+        decided = self._people.decided(place) if is_decided else _EMITS
+        emits = decided == _EMITS and told.subscribed is not None
+        return Taken(emitted_event(told) if emits else None, decided != _VOID)
 
-    def _hear(
-        self, person: Person, contact: Contact, place: tuple[int, int, int], told: Event, *, is_new: bool
-    ) -> Event | None:
+    def _hear(self, person: Person, contact: Contact, place: Place, told: Event, *, is_new: bool) -> Event | None:
         if told.subscribed is None:
             return None
         known = Subscriptions({} if person.last is None else {contact: person.last})
         emitted = known.hear(place[1:], told, is_new=is_new)
         person.last = known.last[contact]
         if emitted is not None:
-            self._emitted[place] = emitted
+            self._people.decide(place, _EMITS)
         return emitted

@@ -1,6 +1,6 @@
 """A batch on its way into the tables: what was decoded of it, what is dead in it, and its lines as rows. Pure."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -23,7 +23,7 @@ class Prepared:
     Attributes:
         records: by offset; those that could not be decoded are missing.
         dead: what must be set aside of it.
-        removal: what the batch is instead of events.
+        removal: what the batch removes, which then has no events.
         refused: those of the events that the tables cannot read, as far as they were asked; they are dead, too.
         is_set_aside: whether that was done with all that is dead.
     """
@@ -31,7 +31,7 @@ class Prepared:
     batch: Batch
     records: Mapping[int, DecodedRecord]
     dead: list[DeadLetter]
-    removal: Deletion | Erasure | None = None
+    removal: Deletion | Sequence[Erasure] = ()
     refused: Mapping[Place, DeadLetter] = field(default_factory=dict)
     is_set_aside: bool = False
 
@@ -72,16 +72,21 @@ def prepare(batch: Batch) -> Prepared:
     Raises:
         UnknownFormat: a newer version wrote a record.
     """
-    records, dead, removal = {}, [], None
+    records: dict[int, DecodedRecord] = {}
+    dead: list[DeadLetter] = []
+    deletion: Deletion | None = None
+    erasures: list[Erasure] = []
     for record in batch.records:
         try:
-            if is_removal(record.value):  # then it is the batch's only record
-                removal = decode_removal(record)
-            else:
+            if not is_removal(record.value):
                 records[record.offset] = decode(record)
+            elif isinstance(removal := decode_removal(record), Erasure):
+                erasures.append(removal)
+            else:  # then it is the batch's only record
+                deletion = removal
         except MalformedRecord as error:
             dead.append(DeadLetter(batch.partition, record.offset, None, str(error), record.value or b""))
-    return Prepared(batch, records, dead, removal)
+    return Prepared(batch, records, dead, deletion or erasures)
 
 
 class _PlacedId(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -20,7 +20,11 @@ def contacts(reader: Reader, project_id: str, asked: ContactsRequest) -> bytes:
     emails = _emails(reader, project_id, asked)
     page = emails[: asked.limit]
     found = _folded(reader.select(rows_of_emails(project_id, page))) if page else []
-    return contacts_body(found, page[-1] if len(emails) > asked.limit else None)
+    end = page[-1] if page else None
+    last = found[-1].email if found else end  # who is erased in between ends no list
+    has_more = len(emails) > asked.limit or last != end
+    wanted = [one for one in found if asked.subscribed in (None, one.subscribed)]  # that may change in between
+    return contacts_body(wanted, last if has_more else None)
 
 
 def contact(reader: Reader, project_id: str, contact_id: str) -> bytes:

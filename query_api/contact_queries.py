@@ -17,24 +17,57 @@ _IN_ORDER = "optimize_aggregation_in_order = 1"
 _LAST_CHARACTER = "\U0010ffff"
 _SURROGATES = (0xD800, 0xDFFF)
 
-_ROWS = (
-    "SELECT email, toString(any(contact_id)), toUnixTimestamp64Milli(min(created_at)), toString(max(subscription)), "
-    f"toString(max(version)), argMaxMerge(data) FROM {CONTACTS} WHERE project_id = {{project:UUID}} AND "
+MAX_DATA_BYTES = 256 << 10
+"""Of a contact: the objects that were set last. Anyone who may track can give an address new keys without end."""
+
+MAX_PAGE_BYTES = 8 << 20
+"""Of all data on a page, about: it ends with the contact that goes beyond."""
+
+_ROWS = f"""
+SELECT email, contact, created, toString(said), toString(at), kept
+FROM
+(
+    SELECT
+        *,
+        sum(length(kept)) OVER (PARTITION BY email) AS own_bytes,
+        sum(length(kept)) OVER (ORDER BY email RANGE UNBOUNDED PRECEDING) AS bytes
+    FROM
+    (
+        SELECT
+            *,
+            sum(length(text)) OVER (PARTITION BY email ORDER BY at DESC ROWS UNBOUNDED PRECEDING) AS newer_bytes,
+            if(newer_bytes <= {MAX_DATA_BYTES}, text, '') AS kept
+        FROM
+        (
+            SELECT
+                email,
+                toString(any(contact_id)) AS contact,
+                toUnixTimestamp64Milli(min(created_at)) AS created,
+                max(subscription) AS said,
+                max(version) AS at,
+                argMaxMerge(data) AS text
+            FROM {CONTACTS}
+            WHERE project_id = {{{{project:UUID}}}} AND {{condition}}
+            GROUP BY email, shape
+        )
+    )
 )
-_BY_SHAPE = " GROUP BY email, shape ORDER BY email"
+WHERE bytes - own_bytes < {MAX_PAGE_BYTES}
+ORDER BY email
+"""
 
 _SAID_LAST = "bitAnd(max(subscription), 1)"
 
 
 def contact_rows(project_id: str, contact_id: str) -> Statement:
     """The rows of one contact, by its id."""
-    sql = f"{_ROWS}contact_id = {{contact:UUID}} AND email != ''{_BY_SHAPE}"
+    sql = _ROWS.format(condition="contact_id = {contact:UUID} AND email != ''")
     return Statement("contact", sql, {"project": project_id, "contact": contact_id})
 
 
 def rows_of_emails(project_id: str, emails: Sequence[str]) -> Statement:
-    """The rows of some contacts, by their addresses and in the order of these."""
-    sql = f"{_ROWS}email IN {{emails:Array(String)}}{_BY_SHAPE}"
+    """The rows of some contacts, by their addresses and in the order of these; not of all where they are too large."""
+    sql = _ROWS.format(condition="email IN {emails:Array(String)}")
     return Statement("contacts", sql, {"project": project_id, "emails": emails})
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from schemas.names import MAX_REASON, MAX_REFERENCE, MailEvent
 
 
-def _without_default(schema: dict[str, Any]) -> None:
+def without_default(schema: dict[str, Any]) -> None:
     """Absent is absent: there is no value that means the same."""
     del schema["default"]
 
@@ -33,19 +33,19 @@ class TrackRequest(BaseModel):
     )
     subscribed: bool = Field(
         default=True,
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         description="For a new contact (absent: true); of a known one a change, if it is one. Not null.",
     )
     data: Any = Field(
         default=None,
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         examples=[{"plan": "pro"}],
         description="Any JSON, 64 levels deep at most. Its own text is stored and given back: order of keys, repeated "
         "keys, spelling and size of numbers. A key `locale` must have a string (or null, which deletes it).",
     )
     timestamp: str = Field(
         default="",
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         examples=["2026-11-23T07:00:00.000Z"],
         description="When it happened: an ISO 8601 date, or date and time; without an offset it is UTC. From 1970 to 5 "
         "minutes ahead. Kept in milliseconds. Absent: the time of receipt.",
@@ -58,7 +58,7 @@ class BatchItem(TrackRequest):
     idempotency_key: str = Field(
         default="",
         alias="idempotencyKey",
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         min_length=1,
         max_length=255,
         pattern="^[ -~]+$",
@@ -77,7 +77,7 @@ def _reference(name: str, description: str) -> Any:
     return Field(
         default="",
         alias=name,
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         min_length=1,
         max_length=MAX_REFERENCE,
         description=description,
@@ -98,13 +98,13 @@ class MailHookRequest(BaseModel):
     message_id: str = _reference("messageId", "The mail's Message-ID.")
     timestamp: str = Field(
         default="",
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         examples=["2026-11-23T07:00:00.000Z"],
         description="When it happened, as in `/v1/track`.",
     )
     data: Any = Field(
         default=None,
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         examples=[{"subject": "Welcome", "bounceType": "Permanent"}],
         description="Any JSON, kept exactly as in `/v1/track`. It tells of the mail; the contact gets nothing of it.",
     )
@@ -118,7 +118,7 @@ class ContactHookRequest(BaseModel):
 
     email: str = Field(
         default="",
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         max_length=320,
         examples=["ada@example.com"],
         description="The contact's address, as in `/v1/track`.",
@@ -126,13 +126,13 @@ class ContactHookRequest(BaseModel):
     contact_id: UUID = Field(
         default=UUID(int=0),
         alias="contactId",
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         description="The id of a contact that there is.",
     )
     subscribed: bool = Field(description="What it is from then on. Not null.")
     reason: str = Field(
         default="",
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         min_length=1,
         max_length=MAX_REASON,
         examples=["preference center"],
@@ -140,7 +140,7 @@ class ContactHookRequest(BaseModel):
     )
     timestamp: str = Field(
         default="",
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         examples=["2026-11-23T07:00:00.000Z"],
         description="When it happened, as in `/v1/track`.",
     )

@@ -6,7 +6,9 @@ The query API makes these bodies as bytes (`query_api.results`); a test holds bo
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.wire import without_default
 
 
 class EventContact(BaseModel):
@@ -142,9 +144,12 @@ class ContactsPage(BaseModel):
 class ContactChange(BaseModel):
     """What of a contact is to change: one of the two at least. Members that are not named here are ignored."""
 
-    subscribed: bool | None = Field(None, description="Not null.")
-    data: dict[str, Any] | None = Field(
-        None,
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    subscribed: bool = Field(default=True, json_schema_extra=without_default)
+    data: dict[str, Any] = Field(
+        default={},
+        json_schema_extra=without_default,
         examples=[{"plan": "pro", "trialEndsAt": None}],
         description='Merged, shallow: null deletes a key, an empty string and a `{"value":…,"persistent":false}` are '
         "ignored, as are the keys `id`, `email`, `plunk_id`, `plunk_email`, `unsubscribeUrl`, `subscribeUrl`, "

@@ -152,7 +152,7 @@ class ClientTables:
 
     def delete(self, table: str, condition: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         """See `Tables`."""
-        delete_rows(self, table, condition, parameters or {})
+        delete_rows(self, {table: condition}, parameters or {})
 
     def execute(self, statement: str, parameters: Mapping[str, Parameter] | None = None) -> None:
         """See `Tables`."""

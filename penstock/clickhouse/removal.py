@@ -26,14 +26,28 @@ WHERE database = currentDatabase() AND table = {table:String} AND NOT is_done
 """
 
 
-def delete_rows(tables: Tables, table: str, condition: str, parameters: Mapping[str, Parameter]) -> None:
-    """See `Tables.delete`."""
-    tables.execute(f"DELETE FROM {table} WHERE {condition} SETTINGS lightweight_deletes_sync = 0", parameters)
+def delete_rows(tables: Tables, conditions: Mapping[str, str], parameters: Mapping[str, Parameter]) -> None:
+    """Deletes the rows that meet the condition of their table, as `Tables.delete` does of one table.
+
+    All are ordered before the first is waited for, so several cost little more than one.
+    """
+    wanted = [(table, where) for table, where in conditions.items() if _has_any(tables, table, where, parameters)]
+    for table, where in wanted:
+        tables.execute(f"DELETE FROM {table} WHERE {where} SETTINGS lightweight_deletes_sync = 0", parameters)
+    for table, where in wanted:
+        _wait(tables, table, where, parameters)
+
+
+def _has_any(tables: Tables, table: str, condition: str, parameters: Mapping[str, Parameter]) -> bool:
+    return bool(tables.select(f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1", parameters))
+
+
+def _wait(tables: Tables, table: str, condition: str, parameters: Mapping[str, Parameter]) -> None:
     pause = _PAUSE_SECONDS
     deadline = time.monotonic() + _DEADLINE_SECONDS
     while True:
         under_way = tables.select(_UNDER_WAY, {"table": table})  # before the rows: it may end in between
-        if not tables.select(f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1", parameters):
+        if not _has_any(tables, table, condition, parameters):
             return
         if not under_way or time.monotonic() > deadline:
             reasons = "".join(sorted({f": {row[0]}" for row in under_way if row[0]}))

@@ -12,8 +12,8 @@ from typing import Any
 from tests.chaos.complaints import Complaints
 from tests.chaos.deletions import Deletions, Expected
 from tests.chaos.ledger import Ledger
+from tests.chaos.life import EMITTED
 from tests.chaos.listed import Listed, is_emitted
-from tests.chaos.people import EMITTED
 from tests.chaos.reads import Reads
 
 _SAMPLED_CONTACTS = 25

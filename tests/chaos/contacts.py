@@ -8,8 +8,9 @@ from tests.chaos.complaints import Complaints
 from tests.chaos.deletions import Deletions, Expected
 from tests.chaos.drafts import wire_time
 from tests.chaos.ledger import Ledger
+from tests.chaos.life import Emitted
 from tests.chaos.listed import Listed, Owner
-from tests.chaos.people import Emitted, People, Person
+from tests.chaos.people import People, Person
 from tests.chaos.reads import Reads
 
 _SAMPLED = 25

@@ -3,7 +3,8 @@
 import asyncio
 import time
 
-from tests.chaos.people import Life, Person
+from tests.chaos.life import Life
+from tests.chaos.people import Person
 from tests.chaos.posting import Answer
 from tests.chaos.scene import Scene
 

@@ -4,7 +4,7 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.people import EMITTED
+from tests.chaos.life import EMITTED
 
 _NEVER_MS = 1 << 60
 _UNLISTED = -(1 << 62)

@@ -12,8 +12,9 @@ import pytest
 from tests.chaos.contacts import Contacts, Row
 from tests.chaos.drafts import wire_time
 from tests.chaos.erasing import erase, look
+from tests.chaos.life import Life
 from tests.chaos.listed import Listed
-from tests.chaos.people import Life, Person
+from tests.chaos.people import Person
 from tests.chaos.posting import Answer
 from tests.chaos.reads import Reads
 from tests.chaos.scene import Scene

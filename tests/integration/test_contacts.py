@@ -217,4 +217,4 @@ def test_a_crash_at_any_statement_changes_nothing_of_what_becomes_of_contacts(st
         story.write(max_rows=1)
         story.check()
     assert "insert contact_facts" in watched.statements
-    assert "delete contacts" in watched.statements
+    assert any(one.startswith("DELETE FROM contacts ") for one in watched.statements)

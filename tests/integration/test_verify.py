@@ -434,6 +434,8 @@ def test_a_contact_of_which_the_log_has_nothing_is_orphaned(proof: Proof) -> Non
             "orphaned in contacts: data.b",
         ),
         ("toUInt64(0) AS first_offset", "orphaned in contacts: its first event"),
+        ("last_offset + 1 AS last_offset", "orphaned in contacts: its last event"),
+        ("created_at - 1 AS created_at", "orphaned in contacts: its earliest event"),
     ],
 )
 def test_a_contact_of_whom_the_tables_say_more_than_the_log_is_orphaned(
@@ -451,6 +453,7 @@ def test_a_contact_of_whom_the_tables_say_more_than_the_log_is_orphaned(
         ("toUInt128(version - 2) AS version", "data.a"),
         ("arrayReduce('argMaxState', ['{\"a\":2}'], [version]) AS data", "data.a"),
         ("first_offset + 1 AS first_offset", "its first event"),
+        ("last_offset - 1 AS last_offset", "its last event"),
         ("created_at + 1 AS created_at", "its earliest event"),
     ],
 )
