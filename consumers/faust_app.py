@@ -11,8 +11,10 @@ sets the stream to the mark, so the offsets that are committed to Kafka only sho
 be behind (a crash), ahead (somebody moved them; the tables are new) or gone.
 
 faust is watched, since it has states in which it lives and does nothing: it crashes for itself when Kafka refuses a
-commit, stays in a rebalance, drops what it had fetched. Where the log has records that do not come, the stream is set
-back; where that does not help, or faust has crashed, the group is left and joined anew with a new faust.
+commit, stays in a rebalance, drops what it had fetched, gives out no partitions where it did not see the topic right
+after a broker's restart. Where the log has records that do not come, the stream is set back; where that does not help,
+where nobody writes partitions while this process has none, or faust has crashed, the group is left and joined anew with
+a new faust.
 
 `stream_wait_empty` is off: a rebalance would wait, beyond the group's patience, for a batch that waits for ClickHouse.
 Instead the batch under way gets some seconds. If it needs more, the next owner fences it or finds its range.
@@ -62,6 +64,9 @@ _ANSWER_SECONDS = 10
 _REBALANCE_SECONDS = 120
 _STOP_SECONDS = 4
 _LAST_RESORT_SECONDS = 8
+_SILENT_HEARTBEATS = 45
+"""So many may be missing of a partition's writer before it is taken for one that nobody has; an insert may be slow."""
+
 _RETRY_SECONDS = 1.0
 _LONGEST_REST_SECONDS = 0.3
 
@@ -118,6 +123,7 @@ class WriterApp:
         self._left_behind = False
         self._given_anew = False
         self._rebalancing_since: float | None = None
+        self._without_since: float | None = None
         self._missed = MissedRecords()
         self._waits_for = ""
 
@@ -212,6 +218,7 @@ class WriterApp:
     @contextlib.asynccontextmanager
     async def _joined(self) -> AsyncIterator[Any]:
         self._rebalancing_since = time.monotonic()  # until the first one is over
+        self._without_since = None
         app = _make_app(self._kafka, self._settings)
         inbox: Inbox[Any] = Inbox(_INBOX_BYTES)
         topic = app.topic(self._topic, key_type=bytes, value_type=bytes, value_serializer="raw")
@@ -369,6 +376,7 @@ class WriterApp:
             await self._follow_assignment(app)
             ends = self._ends(app)
             await self._thread.call(self._pipeline.heartbeat, ends)
+            await self._expect_partitions()
             await self._fetch_missed(app, ends)
         except (Stopped, _Trouble):
             raise
@@ -376,6 +384,27 @@ class WriterApp:
             self._note_fenced(error)
         except Exception as error:  # noqa: BLE001 - nobody awaits this task
             self._fail(error)
+
+    @property
+    def _silent_seconds(self) -> float:
+        return _SILENT_HEARTBEATS * self._settings.heartbeat_seconds
+
+    async def _expect_partitions(self) -> None:
+        """Having none is fine where others write them all.
+
+        Raises:
+            _Trouble: they do not.
+        """
+        if self._pipeline.partitions or self._rebalancing_since is not None:
+            self._without_since = None
+            return
+        now = time.monotonic()
+        self._without_since = self._without_since or now
+        if now - self._without_since < self._silent_seconds:
+            return
+        if silent := await self._thread.call(self._pipeline.silent_partitions, self._silent_seconds):
+            raise _Trouble(f"it has no partitions, and nobody writes {sorted(silent)}")
+        self._without_since = now
 
     def _note_gap(self, gap: LogGap) -> None:
         if self._missed.note_gap(gap.partition, gap.expected):

@@ -215,6 +215,13 @@ class Pipeline:
                 _log.warning("heartbeat not stored", reason=error.message)
         self._measure_lag(ends, now_ms)
 
+    def silent_partitions(self, seconds: float) -> set[int]:
+        """Those of the log of which no writer has said anything for so long; none where that cannot be told."""
+        try:
+            return self._sink.silent(range(self._log.partitions), self._clock.now_ms() - round(seconds * 1000))
+        except Unavailable:
+            return set()
+
     def expect_own(self) -> None:
         """Makes sure that nobody has claimed one of the partitions.
 

@@ -156,6 +156,15 @@ class Sink:
         """Inserts an announced batch; see `Insertion`."""
         return Insertion(self._claimed).insert(ready)
 
+    def silent(self, partitions: Iterable[int], since_ms: int) -> set[int]:
+        """Those of which no writer has said anything since then.
+
+        Raises:
+            TablesHeld, TablesUnavailable: that cannot be told now.
+        """
+        stated = read_progress(self._for_writing().tables)
+        return {number for number in partitions if number not in stated or stated[number].written_ms < since_ms}
+
     def set_aside(self, letters: Sequence[DeadLetter], now_ms: int) -> None:
         """Lets the tables know of dead letters; the same call again changes nothing.
 

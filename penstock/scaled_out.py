@@ -109,6 +109,7 @@ async def open_consume(settings: Settings, on_failure: Callable[[Exception], Non
     from consumers.pipeline import Pipeline  # noqa: PLC0415
 
     log, tables, metrics, clock = KafkaLog(settings.kafka), make_tables(settings), Metrics(), SystemClock()
+    log.open()
     owner = f"{socket.gethostname()}/{os.getpid()}"
     generations = Generations(tables)
     pipeline = Pipeline(

@@ -151,11 +151,11 @@ class KafkaLog:
         self._closing = threading.Event()
         self._failure = "Kafka was not reached yet"
         self._publish_lock = threading.Lock()
-        self._is_for_commands = False
+        self._is_open_only = False
 
     def open(self) -> None:
-        """For commands, which have no loop: all but `append` and `mark` works after it."""
-        self._is_for_commands = True
+        """For who appends no events (commands, consumers): all but `append` and `mark` works after it."""
+        self._is_open_only = True
 
     def close(self) -> None:
         """Undoes `open`."""
@@ -180,7 +180,7 @@ class KafkaLog:
     @property
     def partitions(self) -> int:
         """See `EventLog`."""
-        if not self._partitions and self._is_for_commands:
+        if not self._partitions and self._is_open_only:
             self._partitions = self._read_partitions()
         if not self._partitions:
             raise LogUnavailable(self._failure)

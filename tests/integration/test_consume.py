@@ -57,11 +57,11 @@ class Group:
         self._resources.close()
         drop(self.tables)  # type: ignore[arg-type] # of the driver that new_tables gave
 
-    def consumer(self, name: str = "consumer") -> Process:
+    def consumer(self, name: str = "consumer", module: str = "penstock") -> Process:
         """A process of the group, started."""
         port = free_port()
         process = Process(
-            [sys.executable, "-m", "penstock", "consume", "--port", str(port)],
+            [sys.executable, "-m", module, "consume", "--port", str(port)],
             log_file=self.directory / f"{name}-{port}.log",
             env={
                 "PENSTOCK_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
@@ -371,3 +371,11 @@ def test_where_nearly_all_records_are_poison_the_process_ends_rather_than_set_al
         assert len(read_letters(log)) <= 20
     finally:
         log.close()
+
+
+def test_a_member_that_is_given_no_partitions_though_nobody_has_them_joins_anew(group: Group) -> None:
+    consumer = group.consumer("forgetful", "tests.support.forgetful_consume")
+    wait_until(lambda: readiness(consumer) == 200, 40, "it to be ready", poll_seconds=0.2)
+    group.produce(100)
+    group.expect_everything(consumer, seconds=90)
+    assert "it has no partitions, and nobody writes" in consumer.log_file.read_text()
