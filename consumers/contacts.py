@@ -16,7 +16,7 @@ from consumers.decode import DecodedRecord, event_line, lines_of
 from consumers.subscriptions import Contact, Place, Subscriptions, Word, contact_of, is_report, milliseconds
 from penstock.clickhouse import Tables
 from penstock.clickhouse.contract import Parameter
-from schemas.event import Event, EventMark
+from schemas.event import Event, EventMark, decode_owner
 from schemas.ids import is_uuid
 
 _LOOKUP_CONTACTS = 5_000
@@ -178,17 +178,6 @@ def _word(last: Sequence[object]) -> Word:
     return Word(occurred_ms, offset, index, bool(subscribed))
 
 
-class _Owner(msgspec.Struct, frozen=True, gc=False):
-    """The part of a line that says whose it is."""
-
-    project_id: str
-    contact_id: str
-    known_only: bool = False
-
-
-_decode_owner = msgspec.json.Decoder(_Owner).decode
-
-
 def _first_places(
     records: Mapping[int, DecodedRecord], contacts: Collection[Contact], dropped: Collection[Place]
 ) -> dict[Contact, Place]:
@@ -200,7 +189,7 @@ def _first_places(
         if place in dropped:
             continue
         try:
-            owner = _decode_owner(line)
+            owner = decode_owner(line)
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue  # the tables will refuse it
         contact = owner.project_id, owner.contact_id

@@ -44,8 +44,8 @@ class DecodedRecord:
 
 # Stand in a line only as its members: inside a text the quotes are escaped.
 _RECEIVED = b'"received_at":"'
-_SUBSCRIBED = b'"subscribed":'
-_CHANGE = b'"change":true'
+SUBSCRIBED_MEMBER = b'"subscribed":'
+CHANGE_MEMBER = b'"change":true'
 _NUMBERED = b'"numbered":true'
 
 
@@ -92,12 +92,14 @@ def _marks(lines: bytes) -> dict[int, EventMark]:
 
 def _told(lines: bytes) -> dict[int, Event]:
     return {
-        index: decode_event(line) for index, line in enumerate(lines.split(b"\n")) if _tells(line) or _CHANGE in line
+        index: decode_event(line)
+        for index, line in enumerate(lines.split(b"\n"))
+        if _tells(line) or CHANGE_MEMBER in line
     }
 
 
 def _tells(lines: bytes) -> bool:
-    return _SUBSCRIBED in lines or _NUMBERED in lines
+    return SUBSCRIBED_MEMBER in lines or _NUMBERED in lines
 
 
 def lines_of(records: Mapping[int, DecodedRecord]) -> Iterator[tuple[Place, bytes]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from consumers.decode import decode_removal
+from consumers.decode import CHANGE_MEMBER, SUBSCRIBED_MEMBER, decode_removal
 from consumers.letters import DeadPlaces
 from consumers.people import Place
 from consumers.people_fold import PeopleFold
@@ -52,12 +52,10 @@ def id_number(id_: str) -> int:
 
 _decode = msgspec.json.Decoder(EventLine).decode
 
-_TELLING = (b'"subscribed":', b'"change":true')
-"""Stand in a line only as its members: inside a text the quotes are escaped."""
-
 
 def _tells(lines: bytes) -> bool:
-    return any(member in lines for member in _TELLING)
+    """Whether one of them may say something of a subscription, or be a change."""
+    return SUBSCRIBED_MEMBER in lines or CHANGE_MEMBER in lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from penstock.clickhouse import Tables
 from penstock.clickhouse.contract import Parameter
 from penstock.errors import StartError, TablesRefused
 from penstock.eventlog import EventLog
-from schemas.event import EventMark, decode_mark
+from schemas.event import EventMark, decode_mark, decode_owner
 from schemas.ids import is_uuid
 from schemas.record import MalformedRecord, UnknownFormat, is_removal, pack_replay, unpack
 from schemas.tables import EVENTS_PROBE
@@ -29,16 +29,6 @@ _ERASED = """
 SELECT DISTINCT toString(project_id), toString(contact_id) FROM erasures
 WHERE contact_id IN {contacts:Array(UUID)} AND log_partition = {partition:UInt16} AND log_offset > {offset:UInt64}
 """
-
-
-class _Owner(msgspec.Struct, frozen=True):
-    """The part of a line that says whose it is."""
-
-    project_id: str
-    contact_id: str
-
-
-_decode_owner = msgspec.json.Decoder(_Owner).decode
 
 
 class Status(StrEnum):
@@ -135,7 +125,7 @@ def _without_erased(tables: Tables, letter: StoredLetter, lines: list[bytes]) ->
         StillRefused: there are none.
         msgspec.DecodeError, UnicodeDecodeError: a line is no event.
     """
-    owners = [_decode_owner(line) for line in lines]
+    owners = [decode_owner(line) for line in lines]
     contacts = sorted({owner.contact_id for owner in owners if is_uuid(owner.contact_id)})
     values: dict[str, Parameter] = {"contacts": contacts, "partition": letter.partition, "offset": letter.offset}
     erased = {(str(project), str(contact)) for project, contact in tables.select(_ERASED, values)}

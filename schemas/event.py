@@ -65,10 +65,20 @@ class EventMark(msgspec.Struct, frozen=True, gc=False):
         return bool(self.received_at) and self.received_at[:_TO_SECONDS] != self.occurred_at[:_TO_SECONDS]
 
 
+class EventOwner(msgspec.Struct, frozen=True, gc=False):
+    """The part of a line that says whose it is."""
+
+    project_id: str
+    contact_id: str
+    known_only: bool = False
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
 _mark_decoder = msgspec.json.Decoder(EventMark)
+_owner_decoder = msgspec.json.Decoder(EventOwner)
 
 encode_event = _encoder.encode
 decode_event = _decoder.decode
 decode_mark = _mark_decoder.decode
+decode_owner = _owner_decoder.decode

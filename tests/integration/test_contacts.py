@@ -164,6 +164,16 @@ def test_an_erasure_takes_nothing_from_anybody_else(story: Story) -> None:
     story.check()
 
 
+def test_erasures_that_stand_together_are_carried_out_together_each_for_itself(story: Story) -> None:
+    story.tell(*[track(f"{n}@example.com", ms=n * 100_000, data='{"a":1}', subscribed=n > 3) for n in range(6)])
+    story.tell(*[track(f"{n}@example.com", ms=n, subscribed=False) for n in range(6)])
+    for number in (1, 4, 2, 1):
+        story.tell(Said("erase", f"{number}@example.com"))
+    story.tell(track("4@example.com", subscribed=False))
+    story.write()
+    story.check()
+
+
 @pytest.mark.parametrize("max_rows", [1, 50_000])
 def test_a_change_of_a_contact_that_was_erased_before_it_is_void(story: Story, max_rows: int) -> None:
     late: dict[str, Any] = {"subscribed": False, "known_only": True}

@@ -3,7 +3,10 @@
 import pytest
 
 from consumers.batch import BatchLimits, LogGap, PartitionBuffer
-from tests.support.records import record
+from schemas.deletion import Deletion
+from schemas.erasure import Erasure
+from schemas.record import pack_deletion, pack_erasure
+from tests.support.records import record, stored
 
 _WIDE = BatchLimits(rows=1000, bytes=1 << 20)
 
@@ -39,6 +42,20 @@ def test_a_batch_stays_until_it_is_dropped() -> None:
         buffer.drop(batch)
     assert len(buffer) == 0
     assert buffer.cut(two) is None
+
+
+def test_erasures_that_stand_together_are_a_batch_and_a_deletion_is_one_alone() -> None:
+    erasure = pack_erasure(Erasure("", "", "", ""), accepted_ms=1)
+    deletion = pack_deletion(Deletion("", "", ""), accepted_ms=1)
+    values = [None, erasure, erasure, deletion, deletion, erasure, None, None, erasure]
+    buffer = PartitionBuffer(0, 0, None)
+    for offset, value in enumerate(values):
+        buffer.add(stored(value, offset) if value else record(offset))
+    spans = []
+    while batch := buffer.cut(_WIDE):
+        spans.append((batch.first, batch.last))
+        buffer.drop(batch)
+    assert spans == [(0, 0), (1, 2), (3, 3), (4, 4), (5, 5), (6, 7), (8, 8)]
 
 
 @pytest.mark.parametrize("limits", [BatchLimits(1, 1), BatchLimits(2, 1 << 20), _WIDE])

@@ -598,3 +598,24 @@ def test_the_document_describes_the_routes(api: Api) -> None:
         assert operation["security"] == [{"key": []}]
         assert operation["description"]
         assert operation["tags"] == ["contacts"]
+
+
+# --- how large a contact may be -----------------------------------------------------------------------------------------
+
+
+def test_a_contact_shows_the_data_that_was_set_last_up_to_256_kib(api: Api, account: Account) -> None:
+    for number in range(6):
+        data = json.dumps({f"key{number}": "x" * 60_000})
+        (ada,) = told(account, ADA, at=AT + number, data=data, subscribed=number > 0)
+    found = api.get(f"/contacts/{ada}", account)
+    assert list(found["data"]) == ["key2", "key3", "key4", "key5"]
+    assert (found["subscribed"], found["createdAt"]) == (True, AT_WIRE)
+
+
+def test_a_page_that_would_be_too_large_ends_early_and_no_contact_is_passed_over(api: Api, account: Account) -> None:
+    expected = [f"{number:02}@example.com" for number in range(60)]
+    for part in range(3):
+        told(account, *expected, at=AT + part, data=json.dumps({f"key{part}": "x" * 60_000}))
+    found, pages = walk(api, account, limit=1000)
+    assert found == expected
+    assert pages == 2
