@@ -57,7 +57,7 @@ class Group:
         self._resources.close()
         drop(self.tables)  # type: ignore[arg-type] # of the driver that new_tables gave
 
-    def consumer(self, name: str = "consumer", module: str = "penstock") -> Process:
+    def consumer(self, name: str = "consumer", module: str = "penstock", heartbeat_seconds: float = 0.5) -> Process:
         """A process of the group, started."""
         port = free_port()
         process = Process(
@@ -69,7 +69,7 @@ class Group:
                 "PENSTOCK_KAFKA__GROUP": self.kafka.group,
                 "PENSTOCK_CLICKHOUSE__URL": self.bridge.url,
                 "PENSTOCK_CLICKHOUSE__DATABASE": self.database,
-                "PENSTOCK_WRITER__HEARTBEAT_SECONDS": "0.5",
+                "PENSTOCK_WRITER__HEARTBEAT_SECONDS": str(heartbeat_seconds),
             },
             cwd=REPOSITORY,
         )
@@ -374,7 +374,7 @@ def test_where_nearly_all_records_are_poison_the_process_ends_rather_than_set_al
 
 
 def test_a_member_that_is_given_no_partitions_though_nobody_has_them_joins_anew(group: Group) -> None:
-    consumer = group.consumer("forgetful", "tests.support.forgetful_consume")
+    consumer = group.consumer("forgetful", "tests.support.forgetful_consume", heartbeat_seconds=0.1)
     wait_until(lambda: readiness(consumer) == 200, 40, "it to be ready", poll_seconds=0.2)
     group.produce(100)
     group.expect_everything(consumer, seconds=90)

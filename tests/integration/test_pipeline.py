@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,8 @@ class World:
 
     def deliver(self, pipeline: Pipeline, starts: dict[int, int]) -> None:
         wanted = [one for number, start in starts.items() for one in self.records[number][start:]]
-        pipeline.write(wanted, self.ends())
+        with closing(pipeline):  # its threads; it may go on
+            pipeline.write(wanted, self.ends())
 
     def check(self, case: object = "") -> None:
         """Every event is in every table once."""

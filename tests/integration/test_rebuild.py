@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,8 @@ class World:
     def write(self) -> None:
         pipeline = self.pipeline()
         tail = self.log.tail(Topic.EVENTS, pipeline.claim(range(2)))
-        pipeline.write(tail.poll(timeout_seconds=0, max_bytes=1 << 30), LogEnds(tail.ends(), 1))
-        tail.close()
+        with closing(tail), closing(pipeline):
+            pipeline.write(tail.poll(timeout_seconds=0, max_bytes=1 << 30), LogEnds(tail.ends(), 1))
 
     def rebuild(self, only: str | None = None, generations: Generations | None = None) -> Rebuilt:
         work = Rebuild(

@@ -412,16 +412,16 @@ def leaving(proof: Proof) -> str:
     return f"email = '{proof.tables.select(sql)[0][0]}'"
 
 
-def test_a_contact_that_is_gone_is_missing(proof: Proof) -> None:
-    proof.plant(f"DELETE FROM contacts WHERE {leaving(proof)}")
-    found = proof.expect({"contacts": (1, 0, 0)})
+def test_a_contact_that_is_gone_is_missing(embedded_proof: Proof) -> None:
+    embedded_proof.plant(f"DELETE FROM contacts WHERE {leaving(embedded_proof)}")
+    found = embedded_proof.expect({"contacts": (1, 0, 0)})
     assert [one.what for one in found.examples] == ["missing in contacts: the contact"]
 
 
-def test_a_contact_of_which_the_log_has_nothing_is_orphaned(proof: Proof) -> None:
+def test_a_contact_of_which_the_log_has_nothing_is_orphaned(embedded_proof: Proof) -> None:
     columns = "* REPLACE (generateUUIDv4() AS contact_id, 'nobody@example.com' AS email)"
-    proof.plant(insertion("contacts", columns, f"old.{leaving(proof)}"))
-    proof.expect({"contacts": (0, 0, 1)})
+    embedded_proof.plant(insertion("contacts", columns, f"old.{leaving(embedded_proof)}"))
+    embedded_proof.expect({"contacts": (0, 0, 1)})
 
 
 @pytest.mark.parametrize(
@@ -472,9 +472,9 @@ def test_a_contact_of_whom_the_tables_say_less_than_the_log_is_missing(
     assert [one.what for one in found.examples] == [f"missing in contacts: {what}"]
 
 
-def test_what_was_said_of_a_subscription_and_is_gone_is_missing(proof: Proof) -> None:
-    proof.plant("DELETE FROM subscriptions WHERE log_partition = 0")
-    proof.expect({"subscriptions": (1, 0, 0)})
+def test_what_was_said_of_a_subscription_and_is_gone_is_missing(embedded_proof: Proof) -> None:
+    embedded_proof.plant("DELETE FROM subscriptions WHERE log_partition = 0")
+    embedded_proof.expect({"subscriptions": (1, 0, 0)})
 
 
 def test_an_emitted_event_that_is_gone_is_missing(proof: Proof) -> None:
@@ -494,7 +494,7 @@ def test_a_contact_that_was_erased_is_gone_and_one_that_is_half_erased_is_no_fau
     crashed = FaultyTables(proof.tables, at=1_000)
     proof.write(crashed)
     statements = crashed.statements
-    for at in range(len(statements)):
+    for at in range(0, len(statements), 6):  # the others are crashed at where contacts are tested
         world.add_leaving(0)
         proof.write()
         world.erase(0, world.leaving[0])

@@ -60,7 +60,7 @@ def story() -> Iterator[Story]:
     max_rows=st.integers(1, 30),
     crash_at=st.integers(0, 60),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_contacts_are_the_fold_of_the_log(
     story: Story, said: list[Said], together: list[int], max_rows: int, crash_at: int
 ) -> None:

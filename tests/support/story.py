@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 
 from consumers.pipeline import Pipeline
@@ -52,8 +53,9 @@ class Story:
             metrics=Metrics(),
             owner="test",
         )
-        start = pipeline.claim([0])[0]
-        pipeline.write(self.records[start:], LogEnds({0: len(self.records)}, FIRST_MS))
+        with closing(pipeline):
+            start = pipeline.claim([0])[0]
+            pipeline.write(self.records[start:], LogEnds({0: len(self.records)}, FIRST_MS))
 
     def people(self) -> dict[str, Person]:
         """The contacts that are there."""
