@@ -189,9 +189,9 @@ def test_a_change_of_a_contact_that_was_erased_before_it_is_void(story: Story, m
     assert story.people()[ADA].emitted == []
 
 
-def test_both_drivers_come_to_the_same(tables: ClientTables) -> None:
-    migrate_tables(tables)
-    story = Story(tables)
+def test_both_drivers_come_to_the_same(both_tables: ClientTables) -> None:
+    migrate_tables(both_tables)
+    story = Story(both_tables)
     story.tell(track(data='{"a":1e400}', key="k"), track(BOB, subscribed=True), track(subscribed=False, ms=-1))
     story.tell(Said("complaint", BOB), Said("patch", ADA, data='{"b":"\\u0000"}', subscribed=True, ms=1))
     story.write()
