@@ -4,6 +4,7 @@
 
 from dataclasses import dataclass
 
+from consumers.contact_rows import merged_rows
 from penstock.clickhouse.contract import Tables
 from schemas.tables import (
     CONTACTS,
@@ -27,23 +28,6 @@ _ROWS = {
 """Tables of one row an event, and what of a row must be equal."""
 
 _CONTACT = "project_id, email, shape, contact, log_partition, first, last, created, said, at, text"
-_MERGED = f"""
-SELECT
-    project_id,
-    email,
-    shape,
-    any(contact_id) AS contact,
-    any(log_partition) AS log_partition,
-    min(first_offset) AS first,
-    max(last_offset) AS last,
-    min(created_at) AS created,
-    max(subscription) AS said,
-    max(version) AS at,
-    argMaxMerge(data) AS text
-FROM {{database}}.{CONTACTS}
-GROUP BY project_id, email, shape
-"""
-"""The rows of contacts as merges leave them: which were merged already makes no difference."""
 
 _UNITS = "project_id, unit_seconds, start, name, log_partition"
 
@@ -81,7 +65,7 @@ def _sums(tables: Tables, table: str, database: str) -> list[list[object]]:
 def _rows(table: str, database: str) -> tuple[str, str]:
     """What to select from, and the columns that must be equal."""
     if table == CONTACTS:
-        return f"({_MERGED.format(database=database)})", _CONTACT
+        return f"({merged_rows(database)})", _CONTACT
     return f"{database}.{table}", _ROWS[table]
 
 

@@ -9,6 +9,7 @@ since: then the log has not said yet what it should be.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from consumers.contact_rows import merged_rows
 from consumers.findings import Example, Findings
 from consumers.log_side import LogSide
 from consumers.pace import Pace
@@ -18,8 +19,18 @@ from penstock.clickhouse import Tables
 from schemas.contact_data import counting_members
 from schemas.tables import CONTACTS
 
-_PAGE = 5_000
+_PAGE = 500
 """Contacts in one statement."""
+
+_ON_PAGE = f"""
+project_id = {{project:UUID}} AND email IN
+(
+    SELECT DISTINCT email FROM {CONTACTS}
+    WHERE project_id = {{project:UUID}} AND email > {{after:String}}
+    ORDER BY email
+    LIMIT {_PAGE}
+)
+"""
 
 _PROJECTS = f"SELECT DISTINCT toString(project_id) FROM {CONTACTS} ORDER BY 1"
 
@@ -27,35 +38,13 @@ _CONTACTS = f"""
 SELECT
     email,
     toString(any(contact)),
-    any(part),
+    any(log_partition),
     min(first),
     max(last),
     toUnixTimestamp64Milli(min(created)),
     toString(max(said)),
     groupArrayIf((toString(at), text), text != '')
-FROM
-(
-    SELECT
-        email,
-        shape,
-        any(contact_id) AS contact,
-        any(log_partition) AS part,
-        min(first_offset) AS first,
-        max(last_offset) AS last,
-        min(created_at) AS created,
-        max(subscription) AS said,
-        max(version) AS at,
-        argMaxMerge(data) AS text
-    FROM {CONTACTS}
-    WHERE project_id = {{project:UUID}} AND email IN
-    (
-        SELECT DISTINCT email FROM {CONTACTS}
-        WHERE project_id = {{project:UUID}} AND email > {{after:String}}
-        ORDER BY email
-        LIMIT {_PAGE}
-    )
-    GROUP BY email, shape
-)
+FROM ({merged_rows(condition=_ON_PAGE)})
 GROUP BY email
 ORDER BY email
 """

@@ -13,7 +13,7 @@ from consumers.decode import CHANGE_MEMBER, SUBSCRIBED_MEMBER, decode_removal
 from consumers.letters import DeadPlaces
 from consumers.people import Place
 from consumers.people_fold import PeopleFold
-from consumers.subscriptions import Contact
+from consumers.subscriptions import Contact, milliseconds
 from penstock.errors import StartError
 from penstock.eventlog import StoredRecord
 from schemas.deletion import Deletion
@@ -51,6 +51,12 @@ def id_number(id_: str) -> int:
 
 
 _decode = msgspec.json.Decoder(EventLine).decode
+
+
+def _expect_readable(line: EventLine) -> None:
+    """ValueError where the tables cannot have it, as whose it is or when it happened cannot be read."""
+    milliseconds(line.occurred_at)
+    id_number(line.contact_id)
 
 
 def _tells(lines: bytes) -> bool:
@@ -222,6 +228,7 @@ class Expectation:
                 told = decode_event(text) if tells and _tells(text) else None
                 line = _decode(text)
                 event = ExpectedEvent(index, id_number(line.id), line)
+                _expect_readable(line)
             except ValueError:  # msgspec's errors are such, too
                 found.unreadable += 1
                 found.in_log += 1

@@ -17,7 +17,7 @@ _IN_ORDER = "optimize_aggregation_in_order = 1"
 _LAST_CHARACTER = "\U0010ffff"
 _SURROGATES = (0xD800, 0xDFFF)
 
-MAX_DATA_BYTES = 256 << 10
+MAX_DATA_BYTES = 1 << 20
 """Of a contact: the objects that were set last. Anyone who may track can give an address new keys without end."""
 
 MAX_PAGE_BYTES = 8 << 20

@@ -410,6 +410,9 @@ def test_every_table_that_an_insert_reaches_remembers_tokens_alike() -> None:
     assert len(set(windows.values())) == 1
 
 
-def test_which_server_was_used(capsys: pytest.CaptureFixture[str]) -> None:
+def test_which_server_was_used(tables: ClientTables, capsys: pytest.CaptureFixture[str]) -> None:
+    tables.create_database()
+    version = str(tables.select("SELECT version()")[0][0])
+    assert version[0].isdigit()
     with capsys.disabled():
-        print(f"\n[tables: the server's suite runs against {os.environ.get(SERVER_URL_VARIABLE) or 'the stand-in'}]")
+        print(f"\n[tables: {version}; a server of one's own: {os.environ.get(SERVER_URL_VARIABLE) or 'none'}]")
