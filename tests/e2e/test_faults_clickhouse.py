@@ -59,7 +59,7 @@ def test_events_are_taken_in_while_clickhouse_is_away_and_are_all_there_once_it_
     client.close()
     meanwhile = load.since(away)
     assert {answer.status for answer in meanwhile} == {200}
-    assert max(answer.seconds for answer in meanwhile) < 2
+    assert max(answer.seconds for answer in meanwhile) < AWAY_SECONDS - 2  # none waited for the tables
     expect_exactly(load, mended, project)
     assert all(process.running for process in mended.processes().values())
 

@@ -163,7 +163,12 @@ def test_without_running_writers_too(own_deployment: Deployment) -> None:
 
 
 def _all_missing(events: int) -> list[dict[str, Any]]:
-    """Where the writer had ended before it wrote anything."""
-    counted = {"event_counts": 5 * events}
-    tables = ("events", "events_by_contact", "events_by_name", "event_counts")
-    return [{"table": table, "missing": counted.get(table, events), "surplus": 0} for table in tables]
+    """Where the writer had ended before it wrote anything: each event of another contact."""
+    tables = {
+        "events": events,
+        "events_by_contact": events,
+        "events_by_name": events,
+        "event_counts": 5 * events,
+        "contacts": events,
+    }
+    return [{"table": table, "missing": missing, "surplus": 0} for table, missing in tables.items()]

@@ -38,7 +38,16 @@ def _expect_agreement(found: dict[str, Any]) -> None:
     assert (found["ok"], found["missing"], found["double"], found["orphaned"]) == (True, 0, 0, 0)
     sums = {key: sum(part[key] for part in found["partitions"]) for key in ("inLog", "repeated", "deleted", "stored")}
     assert sums == {"inLog": 604, "repeated": 1, "deleted": 201, "stored": 402}
-    assert [projection["stored"] for projection in found["projections"]] == [402] * 6
+    assert {projection["name"]: projection["stored"] for projection in found["projections"]} == {
+        "events_by_contact": 402,
+        "events_by_name": 402,
+        "event_counts 0": 402,
+        "event_counts 60": 402,
+        "event_counts 3600": 402,
+        "event_counts 86400": 402,
+        "contacts": 201,
+        "subscriptions": 0,
+    }
     assert found["derivedIds"]["stored"] == 2
 
 

@@ -84,7 +84,7 @@ class Deployment(ABC):
         for process in self.processes().values():
             process.kill()
 
-    def cli(self, *arguments: str, timeout_seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def cli(self, *arguments: str, timeout_seconds: float = 150) -> subprocess.CompletedProcess[str]:
         """Runs a command of `penstock` beside the running product."""
         return subprocess.run(
             [*PENSTOCK, *arguments],
