@@ -1,16 +1,19 @@
 """`penstock dead-letters`: what could not be processed, and sending it through once more."""
 
+from __future__ import annotations
+
 from base64 import b64encode
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from consumers.letters import StoredLetter, read_letters
 from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show, show_table
 from penstock.commands.watching import watching
 from penstock.errors import StartError
 from penstock.opening import opened_log
-from penstock.operating import operate
+
+if TYPE_CHECKING:
+    from consumers.letters import StoredLetter
 
 app = typer.Typer(no_args_is_help=True, help="Look at what could not be processed, and send it through once more.")
 
@@ -23,6 +26,8 @@ def _listed(key: str, letter: StoredLetter) -> dict[str, Any]:
 @app.command("list")
 def list_(data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """List dead letters, oldest first."""
+    from consumers.letters import read_letters
+
     with opened_log(settings_of(config, data_dir)) as log:
         letters = read_letters(log)
     show_table([_listed(key, letter) for key, letter in letters.items()], as_json, "No dead letters.")
@@ -36,6 +41,8 @@ def show_(
     as_json: AsJson = False,
 ) -> None:
     """Show one dead letter with its original bytes (base64 in --json)."""
+    from consumers.letters import read_letters
+
     with opened_log(settings_of(config, data_dir)) as log:
         letter = read_letters(log).get(letter_id)
     if letter is None:
@@ -74,6 +81,7 @@ def replay(
     """Put what can be processed by now into the log once more. It counts once, however often it is asked for."""
     if letter_ids and every:
         raise typer.BadParameter("name dead letters, or say --all, not both")
+    from penstock.operating import operate
     from penstock.operations import OPERATIONS
 
     settings = settings_of(config, data_dir)

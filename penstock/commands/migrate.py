@@ -1,18 +1,23 @@
 """`penstock migrate`: the tables and topics."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import typer
 
-from penstock.clickhouse.chdb import has_tables
-from penstock.clickhouse.generations import Generations
-from penstock.clickhouse.migrate import MigrationResult, migrate
 from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show
-from penstock.eventlog.kafka import create_topics
 from penstock.opening import is_locked, is_scaled_out, locked_directory, make_tables
 from penstock.settings import Settings
-from schemas.clickhouse import migrations
+
+if TYPE_CHECKING:
+    from penstock.clickhouse.migrate import MigrationResult
 
 
 def _migrate_tables(settings: Settings, dry_run: bool) -> MigrationResult:
+    from penstock.clickhouse.generations import Generations
+    from penstock.clickhouse.migrate import migrate
+
     tables = make_tables(settings)
     try:
         return migrate(Generations(tables), dry_run=dry_run)
@@ -21,6 +26,10 @@ def _migrate_tables(settings: Settings, dry_run: bool) -> MigrationResult:
 
 
 def _migrate_embedded(settings: Settings, dry_run: bool) -> MigrationResult:
+    from penstock.clickhouse.chdb import has_tables
+    from penstock.clickhouse.migrate import MigrationResult
+    from schemas.clickhouse import migrations
+
     if is_locked(settings.data_dir):  # a running server migrated when it started, and holds the only way to the tables
         return MigrationResult([], 0)
     if dry_run and not has_tables(settings.data_dir):  # to look would make them
@@ -39,6 +48,8 @@ def migrate_command(
     settings = settings_of(config, data_dir)
     topics: list[str] = []
     if is_scaled_out(settings):
+        from penstock.eventlog.kafka import create_topics
+
         topics = create_topics(settings.kafka, dry_run=dry_run)
         result = _migrate_tables(settings, dry_run)
     else:

@@ -6,7 +6,6 @@ import typer
 
 from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show
 from penstock.commands.watching import watching
-from penstock.operating import operate
 
 
 def rebuild_command(
@@ -16,6 +15,7 @@ def rebuild_command(
     as_json: AsJson = False,
 ) -> None:
     """Make the tables anew from the log, compare them with the live ones, put them in their place. Reads go on."""
+    from penstock.operating import operate
     from penstock.operations import OPERATIONS
 
     settings = settings_of(config, data_dir)

@@ -10,10 +10,8 @@ import typer
 from penstock.commands.options import MAX_PORT, AsJson, ConfigFile, DataDir, Host, Port, settings_of, show
 from penstock.errors import StartError
 from penstock.opening import is_scaled_out, locked_directory, require_scaled_out
-from penstock.serving import Process, address, bind
 from penstock.settings import Settings, effective
 from penstock.telemetry import configure_logging
-from penstock.workers import Workers
 
 WorkerCount = Annotated[int, typer.Option("--workers", min=1, max=64, help="Processes that share the port.")]
 InheritedSocket = Annotated[int | None, typer.Option("--fd", hidden=True)]
@@ -36,6 +34,7 @@ def up(
 ) -> None:
     """Everything in one process. On an empty directory it makes a project and prints its keys."""
     from penstock.embedded import Embedded
+    from penstock.serving import Process, address, bind
 
     settings = _settings(config, data_dir)
     if is_scaled_out(settings):
@@ -51,11 +50,15 @@ def up(
 
 
 def _listener(host: str, port: int, inherited: int | None) -> socket.socket:
+    from penstock.serving import bind
+
     return bind(host, port) if inherited is None else socket.socket(fileno=inherited)
 
 
 def _announce(name: str, listener: socket.socket, settings: Settings, as_json: bool) -> None:
     """Says where it listens: in the log, and as JSON on stdout, a line of each worker."""
+    from penstock.serving import address
+
     if as_json:
         show({"address": address(listener)}, as_json, "")
     _log.info("started", process=name, address=address(listener))
@@ -63,6 +66,8 @@ def _announce(name: str, listener: socket.socket, settings: Settings, as_json: b
 
 
 def _run_workers(command: str, workers: int, listener: socket.socket) -> None:
+    from penstock.workers import Workers
+
     arguments = [command, *_without_workers(sys.argv[2:]), "--fd", str(listener.fileno())]
     raise typer.Exit(Workers([arguments] * workers, [listener.fileno()]).run())
 
@@ -88,6 +93,7 @@ def ingest(
 ) -> None:
     """Take events in over HTTP and put them into Kafka."""
     from penstock.scaled_out import open_ingest
+    from penstock.serving import Process
 
     settings = _settings(config, data_dir)
     require_scaled_out(settings, "ingest")
@@ -108,6 +114,7 @@ def query(
 ) -> None:
     """Answer reads from ClickHouse."""
     from penstock.scaled_out import open_query
+    from penstock.serving import Process
 
     settings = _settings(config, data_dir)
     require_scaled_out(settings, "query")
@@ -129,6 +136,8 @@ def consume(
 ) -> None:
     """Write Kafka's events into ClickHouse."""
     from penstock.scaled_out import open_consume
+    from penstock.serving import Process, bind
+    from penstock.workers import Workers
 
     settings = _settings(config, data_dir)
     require_scaled_out(settings, "consume")

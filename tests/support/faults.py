@@ -1,7 +1,7 @@
 """Tables that fail on purpose: a crash or a lost answer at one statement of the writer's protocol."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from penstock.clickhouse import Tables
@@ -11,6 +11,14 @@ from penstock.clickhouse.gateway import ClientTables
 
 class Crash(BaseException):
     """The process is gone: nothing in the product may catch it."""
+
+
+def crash_points(statements: Sequence[str]) -> list[int]:
+    """Where a crash leaves tables that no other crash leaves: before each statement that changes any, and at the end.
+
+    To crash after a statement, or before one that only asks, is to crash before the next one that changes something.
+    """
+    return [*[at for at, statement in enumerate(statements) if statement != "select"], len(statements)]
 
 
 class FaultyTables:
