@@ -74,7 +74,7 @@ class Proof:
         world.grow()
         self.write()
 
-    def write(self, tables: Tables | None = None, max_rows: int = 20) -> None:
+    def write(self, tables: Tables | None = None, max_rows: int = 100) -> None:
         """What the log has goes into its file and into the tables."""
         self.save()
         self.world.write(self.world.pipeline(tables, max_rows=max_rows))
