@@ -10,7 +10,9 @@ def merged_rows(database: str = "", condition: str = "1") -> str:
 
     Args:
         database: where the table is, if not in the current one.
+        condition: of the table's rows.
     """
+    table = f"{database}.{CONTACTS}" if database else CONTACTS
     return f"""
     SELECT
         project_id,
@@ -24,7 +26,7 @@ def merged_rows(database: str = "", condition: str = "1") -> str:
         max(subscription) AS said,
         max(version) AS at,
         argMaxMerge(data) AS text
-    FROM {database and f"{database}."}{CONTACTS}
+    FROM {table}
     WHERE {condition}
     GROUP BY project_id, email, shape
     """

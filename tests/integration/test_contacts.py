@@ -222,7 +222,7 @@ def test_a_crash_at_any_statement_changes_nothing_of_what_becomes_of_contacts(st
     for at in crash_points(watched.statements):
         story.begin()
         grow()
-        with suppress(Crash):  # the last ones come through
+        with suppress(Crash):  # the last one comes through
             story.write(FaultyTables(tables, at=at))
         story.write(max_rows=1)
         story.check()

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterable
 from contextlib import closing
 
+import msgspec
 import pytest
 
 from consumers.expected import EventLine, Expectation, ExpectedRecord, Removals, id_number, read_removal
@@ -57,6 +58,12 @@ def test_every_event_is_expected_at_its_place() -> None:
         (index, one.id, uuid.UUID(one.id).int) for index, one in enumerate(events)
     ]
     assert (found.in_log, found.derived) == (2, [])
+
+
+@pytest.mark.parametrize("bad", [{"occurred_at": "yesterday"}, {"contact_id": "nobody"}])
+def test_an_event_without_a_time_or_a_contact_is_unreadable_and_ends_nothing(bad: dict[str, str]) -> None:
+    (found,) = expected([record(0, [event(), msgspec.structs.replace(event(), **bad), event()])])
+    assert (len(found.events), found.unreadable, found.in_log) == (2, 1, 3)
 
 
 def test_of_copies_the_first_is_expected() -> None:
