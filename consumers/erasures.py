@@ -18,6 +18,7 @@ from penstock.clickhouse.contract import Parameter
 from penstock.clickhouse.removal import delete_rows
 from schemas.erasure import Erasure
 from schemas.tables import (
+    CONTACT_CHANGES,
     CONTACTS,
     DEAD_LETTERS,
     ERASURES,
@@ -25,6 +26,7 @@ from schemas.tables import (
     EVENTS,
     EVENTS_BY_CONTACT,
     EVENTS_BY_NAME,
+    MEMBERSHIPS,
     SUBSCRIPTIONS,
 )
 
@@ -46,6 +48,8 @@ _CONDITIONS = {
     EVENTS_BY_NAME: _OF_CONTACTS + _WHILE_IT_LASTED,
     CONTACTS: _OF_ADDRESSES,
     SUBSCRIPTIONS: _OF_CONTACTS,
+    MEMBERSHIPS: _OF_CONTACTS,
+    CONTACT_CHANGES: _OF_CONTACTS,
     DEAD_LETTERS: _OF_CONTACTS,
 }
 """What goes first, side by side."""

@@ -18,6 +18,7 @@ from consumers.batch import BatchLimits, LogGap, PartitionBuffer
 from consumers.deadletter import DeadLetter, DeadLetterLimit, publish
 from consumers.prepared import Prepared, Written, prepare
 from consumers.sink import LogEnds, Sink
+from consumers.stored import Stored
 from consumers.thread import CallThreads
 from penstock.clickhouse.generations import Generation
 from penstock.clock import Clock
@@ -61,6 +62,7 @@ class Pipeline:
         self._inserts = CallThreads("insert", settings.parallel_inserts)
         self._stopping = threading.Event()
         self._short_looks = 0
+        self.stored = Stored()
 
     def stop(self) -> None:
         """Ends retries; from any thread."""
@@ -101,6 +103,7 @@ class Pipeline:
         for partition, progress in claimed.items():
             starts[partition] = progress.stored_through + 1
             self._buffers[partition] = PartitionBuffer(partition, starts[partition], progress.pending)
+        self.stored.note(self.stored_through())
         _log.info("partitions claimed", partitions=sorted(wanted))
         return starts
 
@@ -109,6 +112,7 @@ class Pipeline:
         for partition in partitions:
             self._buffers.pop(partition, None)
             self._sink.release([partition])
+        self.stored.note(self.stored_through())
 
     def wanted(self) -> dict[int, int]:
         """The next offset that each claimed partition waits for."""
@@ -152,6 +156,7 @@ class Pipeline:
             written = self._store(ready, ends)
         for done in written:
             self._buffers[done.batch.partition].drop(done.batch)
+        self.stored.note(self.stored_through())
         self._count(written, ends)
         return True
 

@@ -74,7 +74,7 @@ class KeyRing:
         self.is_complete = False
         """Whether all that the control topic had was read once; before, an unknown key may be a good one."""
 
-    def apply(self, key: str, value: bytes | None) -> None:
+    def apply(self, key: str, value: bytes | None, _: int = 0) -> None:
         """Takes one record of the control topic.
 
         Raises:

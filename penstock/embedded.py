@@ -16,24 +16,25 @@ from consumers.pipeline import Pipeline
 from ingest.intake import Intake
 from ingest.routes import direct_routes, write_routes
 from ingest.sns.source import SnsSource, sns_source
-from penstock.auth import KeyRing
 from penstock.clickhouse.gateway import ClientTables
 from penstock.clickhouse.generations import Generations, LiveTables
 from penstock.clickhouse.migrate import check_version, migrate
 from penstock.clock import SystemClock
 from penstock.contacts import ContactDirectory
+from penstock.control import Control, control_of
 from penstock.errors import StartError
 from penstock.eventlog.sqlite import SqliteLog
 from penstock.http import Shell, describe, install, operation_routes
 from penstock.opening import make_tables
 from penstock.operating import Workplace, answering
 from penstock.operations import OPERATIONS
-from penstock.projects import ControlFollower, NewProject, create_project
+from penstock.projects import NewProject, create_project
 from penstock.rate_limit import write_limit
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 from query_api.app import make_freshness, query_routes, running
 from query_api.reader import Reader
+from query_api.registrar import Registrar
 from schemas.control import control_key, encode_subject
 
 _KEYS_SECONDS = 10
@@ -74,24 +75,23 @@ class Embedded:
 
     @asynccontextmanager
     async def _running(self, log: SqliteLog, tables: ClientTables) -> AsyncIterator[Shell]:
-        ring = KeyRing()
-        follower = ControlFollower(log, ring)
-        follower.start()
+        control = control_of(log)
+        control.follower.start()
         generations = Generations(tables)
         writer = self._writer(log, generations)
         writer.start()
         try:
-            await asyncio.to_thread(self._first_project, log, ring, follower)
+            await asyncio.to_thread(self._first_project, log, control)
             workplace = Workplace(self._settings, log, generations)
             async with (
                 answering(workplace, OPERATIONS),
                 sns_source(self._settings.sns) as sns,
-                self._app(log, generations, ring, follower, sns) as app,
+                self._app(log, generations, control, sns) as app,
             ):
                 yield app
         finally:
             await asyncio.to_thread(writer.stop)
-            await asyncio.to_thread(follower.stop)
+            await asyncio.to_thread(control.follower.stop)
 
     def _writer(self, log: SqliteLog, generations: Generations) -> WriterLoop:
         writer, clock = self._settings.writer, self._clock
@@ -101,26 +101,26 @@ class Embedded:
         )
         return WriterLoop(writer, log=log, pipeline=pipeline, clock=clock, on_failure=self._on_failure)
 
-    def _first_project(self, log: SqliteLog, ring: KeyRing, follower: ControlFollower) -> None:
-        if not follower.wait(_KEYS_SECONDS):
+    def _first_project(self, log: SqliteLog, control: Control) -> None:
+        if not control.follower.wait(_KEYS_SECONDS):
             raise StartError("The projects and keys cannot be read from the log.")
-        if not ring.projects():
+        if not control.ring.projects():
             self._made = create_project(log, _DEFAULT_PROJECT, self._clock.now_ms())
             for subject in (self._made.public.record, self._made.secret.record, self._made.project):
-                ring.apply(control_key(subject), encode_subject(subject))
+                control.ring.apply(control_key(subject), encode_subject(subject))
 
     @asynccontextmanager
     async def _app(
-        self, log: SqliteLog, generations: Generations, ring: KeyRing, follower: ControlFollower, sns: SnsSource
+        self, log: SqliteLog, generations: Generations, control: Control, sns: SnsSource
     ) -> AsyncIterator[Shell]:
-        settings, metrics = self._settings, self._metrics
+        settings, metrics, ring = self._settings, self._metrics, control.ring
         metrics.log_pending_bytes.set_function(lambda: log.pending_bytes)
         limit = write_limit(settings.limits, metrics)
         intake = Intake(settings.ingest, log=log, authenticate=ring, clock=self._clock, metrics=metrics, limit=limit)
         live = LiveTables(generations)
         reader, freshness = Reader(live, settings, metrics), make_freshness(settings, live, log.ends)
         contacts = ContactDirectory(live, log.ends, freshness.wait_for)
-        checks = {"log": log.check, "keys": follower.check, "tables": lambda: check_version(generations)}
+        checks = {"log": log.check, "keys": control.follower.check, "tables": lambda: check_version(generations)}
         app = FastAPI(**describe("penstock"))
         app.include_router(write_routes(intake, sns, contacts))
         app.include_router(
@@ -131,6 +131,7 @@ class Embedded:
                 freshness=freshness,
                 markers=log,
                 contacts=contacts,
+                registrar=Registrar(log, control.follower, control.registry),
                 metrics=metrics,
             )
         )

@@ -1,30 +1,23 @@
-"""Projects, keys and SNS topics as facts in the control topic: what the commands change, and how each process follows.
+"""Projects, keys and SNS topics as facts in the control topic: what the commands change.
 
 All of it works on the log alone, so it works before, beside and without a running server.
 """
 
 import re
-import threading
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import msgspec
-import structlog
 
 from penstock.auth import KeyRing, NewKey, begins_with, new_key
-from penstock.errors import LogUnavailable, StartError
-from penstock.eventlog import EventLog, LogTail
+from penstock.control import read_all
+from penstock.errors import StartError
+from penstock.eventlog import EventLog
 from schemas.control import ApiKey, KeyKind, Project, SnsTopic, Subject, control_key, encode_subject
 from schemas.times import to_wire
 from schemas.topics import Topic
 
 _TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]{1,32}:[0-9]{12}:[A-Za-z0-9_.-]{1,256}")
-_POLL_BYTES = 1 << 20
-_POLL_SECONDS = 1.0
-_MOST_IDLE_POLLS = 10
-_RETRY_SECONDS = 1.0
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,41 +27,6 @@ class NewProject:
     project: Project
     public: NewKey
     secret: NewKey
-
-
-def _apply(ring: KeyRing, tail: LogTail, timeout_seconds: float) -> int:
-    """Applies what the tail has; returns how many records that were."""
-    records = tail.poll(timeout_seconds=timeout_seconds, max_bytes=_POLL_BYTES)
-    for record in records:
-        try:
-            ring.apply(record.key or "", record.value)
-        except (msgspec.DecodeError, ValueError) as error:
-            _log.error("control record ignored", offset=record.offset, key=record.key, reason=str(error))
-    return len(records)
-
-
-def read_all(log: EventLog) -> KeyRing:
-    """Everything that the control topic says now.
-
-    Raises:
-        LogUnavailable: the log does not answer.
-    """
-    ring = KeyRing()
-    tail = log.tail(Topic.CONTROL, {0: 0})
-    try:
-        _catch_up(ring, tail)
-    finally:
-        tail.close()
-    return ring
-
-
-def _catch_up(ring: KeyRing, tail: LogTail) -> None:
-    end, idle_polls = tail.ends()[0], 0
-    while tail.position(0) < end:
-        idle_polls = 0 if _apply(ring, tail, _POLL_SECONDS) else idle_polls + 1
-        if idle_polls >= _MOST_IDLE_POLLS:
-            raise LogUnavailable("The control topic cannot be read to its end")
-    ring.is_complete = True
 
 
 def _publish(log: EventLog, subject: Subject) -> None:
@@ -194,57 +152,3 @@ def remove_topic(log: EventLog, arn: str) -> SnsTopic:
             log.publish(Topic.CONTROL, control_key(topic), None)
             return topic
     raise StartError(f"The topic {arn!r} is not registered; 'penstock topic-arn list' shows all.")
-
-
-class ControlFollower:
-    """Keeps a key ring up to date, in a thread of its own."""
-
-    def __init__(self, log: EventLog, ring: KeyRing) -> None:
-        self._log = log
-        self._ring = ring
-        self._caught_up = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="control-follower", daemon=True)
-
-    def start(self) -> None:
-        """Begins to follow; `check` tells when all that there is was read."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread, within a poll."""
-        self._stopping.set()
-        self._thread.join(timeout=5)
-
-    def wait(self, timeout_seconds: float) -> bool:
-        """Waits until all that there was at the start is read."""
-        return self._caught_up.wait(timeout_seconds)
-
-    def check(self) -> None:
-        """Whether the keys are known.
-
-        Raises:
-            LogUnavailable: not yet.
-        """
-        if not self._caught_up.is_set():
-            raise LogUnavailable("Projects and keys were not read from the log yet")
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._follow()
-            except LogUnavailable as error:
-                _log.warning("control topic not readable", reason=error.message)
-            except Exception:  # noqa: BLE001 - a thread that ended would leave revoked keys good
-                _log.exception("control topic not followed")
-            self._stopping.wait(_RETRY_SECONDS)
-
-    def _follow(self) -> None:
-        """From the beginning: to apply a record twice changes nothing."""
-        tail = self._log.tail(Topic.CONTROL, {0: 0})
-        try:
-            _catch_up(self._ring, tail)
-            self._caught_up.set()
-            while not self._stopping.is_set():
-                _apply(self._ring, tail, 0.5)
-        finally:
-            tail.close()

@@ -10,29 +10,27 @@ from fastapi import FastAPI
 
 from ingest.app import create_app as create_ingest
 from ingest.sns.source import sns_source
-from penstock.auth import KeyRing
 from penstock.clickhouse.generations import Generations, LiveTables
 from penstock.clickhouse.migrate import check_version
 from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
 from penstock.contacts import ContactDirectory, Polling, TailEnds
+from penstock.control import Control, control_of
 from penstock.eventlog.kafka import KafkaLog
 from penstock.http import Shell, describe, install, operation_routes
 from penstock.opening import make_tables
-from penstock.projects import ControlFollower
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 
 
 @asynccontextmanager
-async def _followed_keys(log: KafkaLog) -> AsyncIterator[tuple[KeyRing, ControlFollower]]:
-    ring = KeyRing()
-    follower = ControlFollower(log, ring)
-    follower.start()
+async def _followed(log: KafkaLog) -> AsyncIterator[Control]:
+    control = control_of(log)
+    control.follower.start()
     try:
-        yield ring, follower
+        yield control
     finally:
-        await asyncio.to_thread(follower.stop)
+        await asyncio.to_thread(control.follower.stop)
 
 
 @asynccontextmanager
@@ -57,7 +55,7 @@ async def open_ingest(settings: Settings) -> AsyncIterator[Shell]:
     await log.start()
     try:
         async with (
-            _followed_keys(log) as (ring, follower),
+            _followed(log) as control,
             sns_source(settings.sns) as sns,
             _directory(settings, log) as contacts,
         ):
@@ -65,10 +63,10 @@ async def open_ingest(settings: Settings) -> AsyncIterator[Shell]:
             yield create_ingest(
                 settings,
                 log=log,
-                authenticate=ring,
+                authenticate=control.ring,
                 clock=SystemClock(),
                 metrics=metrics,
-                checks={"log": log.check, "keys": follower.check},
+                checks={"log": log.check, "keys": control.follower.check},
                 sns=sns,
                 contacts=contacts,
             )
@@ -80,21 +78,23 @@ async def open_ingest(settings: Settings) -> AsyncIterator[Shell]:
 async def open_query(settings: Settings) -> AsyncIterator[Shell]:
     """Query: the tables and the keys."""
     from query_api.app import create_app as create_query  # noqa: PLC0415
+    from query_api.registrar import Registrar  # noqa: PLC0415
 
     log = KafkaLog(settings.kafka)
     tables = make_tables(settings, only_reads=True)
     generations = Generations(tables)
     await log.start()  # for deletions and changes
     try:
-        async with _followed_keys(log) as (ring, follower), _directory(settings, log) as contacts:
+        async with _followed(log) as control, _directory(settings, log) as contacts:
             app = create_query(
                 settings,
                 live=LiveTables(generations),
                 markers=log,
                 contacts=contacts,
-                authenticate=ring,
+                registrar=Registrar(log, control.follower, control.registry),
+                authenticate=control.ring,
                 metrics=Metrics(),
-                checks={"keys": follower.check, "tables": lambda: check_version(generations)},
+                checks={"keys": control.follower.check, "tables": lambda: check_version(generations)},
             )
             yield app
     finally:

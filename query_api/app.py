@@ -14,12 +14,14 @@ from penstock.rate_limit import read_limit
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 from query_api.access import Access, Authenticate
+from query_api.bodies import Bodies
 from query_api.changing import Changer, Contacts
 from query_api.contact_routes import contact_routes
 from query_api.deleting import Deleter, Markers
 from query_api.documentation import DESCRIPTION, TITLE
 from query_api.freshness import Freshness
 from query_api.reader import Reader
+from query_api.registrar import Registrar
 from query_api.routes import read_routes
 
 Beside = Callable[[], AbstractAsyncContextManager[object]]
@@ -42,6 +44,7 @@ def create_app(
     live: LiveTables,
     markers: Markers,
     contacts: Contacts,
+    registrar: Registrar,
     authenticate: Authenticate,
     metrics: Metrics,
     checks: Mapping[str, Check],
@@ -53,6 +56,7 @@ def create_app(
         live: the tables stay the caller's, who closes them after the lifespan.
         markers: takes deletions and changes.
         contacts: knows whom an id stands for.
+        registrar: has the segments and workflows.
         checks: what `/readyz` asks.
         beside: entered before the first request and left after the last, for what keeps `authenticate` up to date.
     """
@@ -74,6 +78,7 @@ def create_app(
             freshness=freshness,
             markers=markers,
             contacts=contacts,
+            registrar=registrar,
             metrics=metrics,
         )
     )
@@ -88,6 +93,7 @@ def query_routes(
     freshness: Freshness,
     markers: Markers,
     contacts: Contacts,
+    registrar: Registrar,
     metrics: Metrics,
 ) -> APIRouter:
     """All routes but those of operation; see `create_app`."""
@@ -98,7 +104,7 @@ def query_routes(
     changer = Changer(markers, contacts, reader=reader, freshness=freshness, clock=clock)
     router = APIRouter()
     router.include_router(read_routes(access, reader, deleter))
-    router.include_router(contact_routes(access, reader, changer, max_body_bytes=settings.ingest.max_event_bytes))
+    router.include_router(contact_routes(access, reader, changer, Bodies(settings.ingest.max_event_bytes)))
     return router
 
 

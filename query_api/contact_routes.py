@@ -6,10 +6,10 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from penstock.body import JSON_TYPES, BodyRoom, expect_once, media_type, read_body
 from penstock.errors import NotFound, ValidationFailed
 from query_api import contact_answers, documentation
 from query_api.access import Access, answered
+from query_api.bodies import Bodies
 from query_api.changing import Changer
 from query_api.contact_params import Change, change_request, contacts_request
 from query_api.contact_results import PENDING
@@ -19,11 +19,6 @@ from query_api.registering import Route, router_of
 from schemas.position import Position, to_token
 from schemas.wire_reads import Contact, ContactsPage
 
-_BODIES_AT_ONCE = 64
-"""So many bodies may arrive in pieces at the same time."""
-
-_BODY_HEADERS = (b"content-type", b"content-encoding")
-
 
 @dataclass(frozen=True, slots=True)
 class _Contacts:
@@ -32,8 +27,7 @@ class _Contacts:
     access: Access
     reader: Reader
     changer: Changer
-    max_body_bytes: int
-    room: BodyRoom
+    bodies: Bodies
 
     async def list_contacts(self, request: Request) -> Response:
         """By address. Follow `cursor` to its end to visit every contact exactly once, also while new ones arrive."""
@@ -63,7 +57,7 @@ class _Contacts:
         principal = self.access.writer(request)
         fields = Fields(request.path_params)
         contact_id = fields.uuid("id")
-        change = _change(await self._body(request), fields)
+        change = _change(await self.bodies.read(request), fields)
         changed = await self.changer.change(principal.project_id, contact_id, change)
         if changed.contact is None:
             return _pending(changed.position)
@@ -82,13 +76,6 @@ class _Contacts:
         if not erased.is_done:
             return _pending(erased.position)
         return Response(status_code=204, headers=_position(erased.position))
-
-    async def _body(self, request: Request) -> bytes:
-        expect_once(request.scope, _BODY_HEADERS)
-        head = dict(request.scope["headers"])
-        media_type(head.get(b"content-type"), JSON_TYPES)
-        encoding = head.get(b"content-encoding")
-        return await read_body(request.scope, request.receive, self.max_body_bytes, encoding, self.room)
 
 
 def _change(body: bytes, fields: Fields) -> Change:
@@ -145,11 +132,7 @@ def _routes(contacts: _Contacts) -> list[Route]:
     ]
 
 
-def contact_routes(access: Access, reader: Reader, changer: Changer, *, max_body_bytes: int) -> APIRouter:
-    """The routes under `/contacts`, see `router_of`.
-
-    Args:
-        max_body_bytes: of a change, decompressed.
-    """
-    contacts = _Contacts(access, reader, changer, max_body_bytes, BodyRoom(_BODIES_AT_ONCE * max_body_bytes))
+def contact_routes(access: Access, reader: Reader, changer: Changer, bodies: Bodies) -> APIRouter:
+    """The routes under `/contacts`, see `router_of`; `bodies` reads changes."""
+    contacts = _Contacts(access, reader, changer, bodies)
     return router_of(_routes(contacts), "contacts", is_limited=access.limit is not None)

@@ -10,6 +10,7 @@ from penstock.clickhouse.generations import FIRST, Generation, Generations
 from penstock.clickhouse.migrate import migrate_tables, repeat_migrations
 from schemas.tables import (
     BATCHES,
+    CONTACT_CHANGES,
     CONTACT_FACTS,
     CONTACTS,
     DEAD_LETTERS,
@@ -21,6 +22,7 @@ from schemas.tables import (
     EVENTS_BY_CONTACT,
     EVENTS_BY_NAME,
     LATE_IDS,
+    MEMBERSHIPS,
     SUBSCRIPTIONS,
     WRITER_CLAIMS,
     WRITER_PROGRESS,
@@ -35,14 +37,25 @@ PROJECTIONS = (
     LATE_IDS,
     CONTACTS,
     SUBSCRIPTIONS,
+    MEMBERSHIPS,
+    CONTACT_CHANGES,
 )
 """What can be rebuilt for itself."""
 
 _VIEWS = {
     f"{table}_view": table
-    for table in (EVENTS_BY_CONTACT, EVENTS_BY_NAME, EVENT_COUNTS, CONTACTS, SUBSCRIPTIONS, CONTACT_FACTS)
+    for table in (
+        EVENTS_BY_CONTACT,
+        EVENTS_BY_NAME,
+        EVENT_COUNTS,
+        CONTACTS,
+        SUBSCRIPTIONS,
+        MEMBERSHIPS,
+        CONTACT_CHANGES,
+        CONTACT_FACTS,
+    )
 }
-_ALWAYS_FILLED = (EVENTS_BY_CONTACT, EVENTS_BY_NAME, CONTACTS, SUBSCRIPTIONS, CONTACT_FACTS)
+_ALWAYS_FILLED = (EVENTS_BY_CONTACT, EVENTS_BY_NAME, CONTACTS, SUBSCRIPTIONS, MEMBERSHIPS, CONTACT_FACTS)
 """What the writer itself looks at: removals count in them, and contacts decide which events are emitted."""
 
 _WITH_EVENTS = (BATCHES, DEAD_LETTERS)

@@ -7,8 +7,9 @@ import typer
 
 from penstock.clock import SystemClock
 from penstock.commands.options import AsJson, ConfigFile, DataDir, ProjectId, settings_of, show, show_table
+from penstock.control import read_all
 from penstock.opening import opened_log
-from penstock.projects import create_key, find_project, read_all, revoke_key
+from penstock.projects import create_key, find_project, revoke_key
 from schemas.control import ApiKey
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys.")

@@ -6,8 +6,9 @@ import typer
 
 from penstock.clock import SystemClock
 from penstock.commands.options import AsJson, ConfigFile, DataDir, settings_of, show, show_table
+from penstock.control import read_all
 from penstock.opening import opened_log
-from penstock.projects import create_project, read_all, set_enabled
+from penstock.projects import create_project, set_enabled
 from schemas.control import Project
 
 app = typer.Typer(no_args_is_help=True, help="Make, list, disable and enable projects.")

@@ -6,8 +6,9 @@ import typer
 
 from penstock.clock import SystemClock
 from penstock.commands.options import AsJson, ConfigFile, DataDir, ProjectId, settings_of, show, show_table
+from penstock.control import read_all
 from penstock.opening import opened_log
-from penstock.projects import add_topic, find_project, read_all, remove_topic
+from penstock.projects import add_topic, find_project, remove_topic
 from schemas.control import SnsTopic
 
 app = typer.Typer(no_args_is_help=True, help="Register SNS topics, whose messages /webhooks/sns takes.")

@@ -11,6 +11,18 @@ ENGINE = ReplacingMergeTree(epoch)
 ORDER BY (log_partition, last_offset, first_offset)
 SETTINGS index_granularity = 1024;
 
+CREATE TABLE contact_changes
+(
+    `log_partition` UInt16,
+    `log_offset` UInt64,
+    `project_id` UUID,
+    `contact_id` UUID,
+    `email` String
+)
+ENGINE = MergeTree
+ORDER BY (log_partition, log_offset)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
+
 CREATE TABLE contact_facts
 (
     `project_id` UUID,
@@ -21,7 +33,8 @@ CREATE TABLE contact_facts
     `data` String,
     `log_partition` UInt16,
     `log_offset` UInt64,
-    `log_index` UInt32
+    `log_index` UInt32,
+    `is_change` Bool DEFAULT false
 )
 ENGINE = `Null`;
 
@@ -213,6 +226,23 @@ ENGINE = MergeTree
 ORDER BY id
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 256;
 
+CREATE TABLE memberships
+(
+    `project_id` UUID,
+    `segment_id` UUID,
+    `slug` LowCardinality(String),
+    `contact_id` UUID,
+    `email` String CODEC(ZSTD(1)),
+    `occurred_at` DateTime64(3, 'UTC') CODEC(ZSTD(1)),
+    `entered` Bool,
+    `log_partition` UInt16,
+    `log_offset` UInt64 CODEC(ZSTD(1)),
+    `log_index` UInt32
+)
+ENGINE = MergeTree
+ORDER BY (project_id, segment_id, slug, contact_id, log_offset, log_index)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
+
 CREATE TABLE schema_migrations
 (
     `version` UInt32,
@@ -221,6 +251,19 @@ CREATE TABLE schema_migrations
 )
 ENGINE = MergeTree
 ORDER BY version
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE segment_progress
+(
+    `log_partition` UInt16,
+    `segment_id` UUID,
+    `revision` String,
+    `evaluated_through` Int64,
+    `evaluated_at` DateTime64(3, 'UTC'),
+    `written_at` DateTime64(6, 'UTC') DEFAULT now64(6)
+)
+ENGINE = ReplacingMergeTree(written_at)
+ORDER BY (log_partition, segment_id)
 SETTINGS index_granularity = 8192;
 
 CREATE TABLE subscriptions
@@ -279,6 +322,23 @@ AS SELECT
     epoch
 FROM writer_progress
 WHERE pending_first >= 0;
+
+CREATE MATERIALIZED VIEW contact_changes_view TO contact_changes
+(
+    `log_partition` UInt16,
+    `log_offset` UInt64,
+    `project_id` UUID,
+    `contact_id` UUID,
+    `email` String
+)
+AS SELECT
+    log_partition,
+    log_offset,
+    project_id,
+    contact_id,
+    email
+FROM contact_facts
+WHERE is_change;
 
 CREATE MATERIALIZED VIEW contact_facts_view TO contact_facts
 (
@@ -441,6 +501,33 @@ AS SELECT
     log_partition,
     log_offset
 FROM events;
+
+CREATE MATERIALIZED VIEW memberships_view TO memberships
+(
+    `project_id` UUID,
+    `segment_id` UUID,
+    `slug` String,
+    `contact_id` UUID,
+    `email` String,
+    `occurred_at` DateTime64(3, 'UTC'),
+    `entered` LowCardinality(UInt8),
+    `log_partition` UInt16,
+    `log_offset` UInt64,
+    `log_index` UInt32
+)
+AS SELECT
+    project_id,
+    toUUIDOrZero(JSONExtractString(data, 'segmentId')) AS segment_id,
+    substring(toString(name), 9, length(toString(name)) - if(entered, 14, 13)) AS slug,
+    contact_id,
+    email,
+    occurred_at,
+    endsWith(name, '.entry') AS entered,
+    log_partition,
+    log_offset,
+    log_index
+FROM events
+WHERE startsWith(name, 'segment.') AND (endsWith(name, '.entry') OR endsWith(name, '.exit'));
 
 CREATE MATERIALIZED VIEW subscriptions_view TO subscriptions
 (

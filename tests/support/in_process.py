@@ -36,6 +36,7 @@ from schemas.deletion import Deletion
 from schemas.position import Position
 from schemas.record import pack_deletion
 from schemas.topics import Topic
+from tests.support.control import InstantControl
 from tests.support.faults import Crash, FaultyDatabases
 from tests.support.fixtures import drop_generations
 from tests.support.requests import KnownContacts
@@ -101,6 +102,7 @@ class InProcess:
             live=live,
             markers=self._log,
             contacts=KnownContacts(),
+            registrar=InstantControl().registrar(),
             authenticate=self._ring,
             metrics=Metrics(),
             checks={},

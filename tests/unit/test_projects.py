@@ -10,13 +10,12 @@ import pytest
 from penstock.auth import KeyRing, NewKey
 from penstock.errors import InvalidApiKey, LogUnavailable, StartError
 from penstock.eventlog.sqlite import SqliteLog
+from penstock.control import ControlFollower, read_all
 from penstock.projects import (
-    ControlFollower,
     NewProject,
     create_key,
     create_project,
     find_project,
-    read_all,
     revoke_key,
     set_enabled,
 )
@@ -260,7 +259,7 @@ class Flaky:
 
 
 def test_a_follower_outlives_a_log_that_does_not_answer(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock.projects._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("penstock.control._RETRY_SECONDS", 0.01)
     made = create_project(log, "shop", NOW_MS)
     ring = KeyRing()
     flaky: Any = Flaky(log, failures=3)

@@ -36,6 +36,7 @@ from schemas.record import is_removal, unpack, unpack_erasure
 from schemas.tables import CONTACT_FACTS, CONTACTS
 from schemas.times import to_wire
 from schemas.wire_reads import Contact, ContactsPage, Pending
+from tests.support.control import InstantControl
 from tests.support.tables import open_test_tables
 from tests.wire.test_reads import Account, Api, error_of, start
 
@@ -122,7 +123,14 @@ def served(
     live = LiveTables(Generations(tables))
     directory = ContactDirectory(live, lambda: {0: log.offset + 1}, Polling(lambda: read_progress(tables)))
     app = create_app(
-        settings, live=live, markers=log, contacts=directory, authenticate=keys, metrics=Metrics(), checks={}
+        settings,
+        live=live,
+        markers=log,
+        contacts=directory,
+        registrar=InstantControl().registrar(),
+        authenticate=keys,
+        metrics=Metrics(),
+        checks={},
     )
     with asyncio.Runner() as runner:
         api = Api(app, runner)

@@ -33,6 +33,7 @@ from schemas.record import unpack_deletion
 from schemas.times import to_ms, to_wire
 from schemas.wire import ErrorResponse
 from schemas.wire_reads import ContactEventsPage, EventNames, EventsPage, NameCount, NameSeries
+from tests.support.control import InstantControl
 from tests.support.requests import KnownContacts
 from tests.support.tables import open_test_tables
 
@@ -155,6 +156,7 @@ def served(
         live=live,
         markers=markers,
         contacts=KnownContacts(),
+        registrar=InstantControl().registrar(),
         authenticate=keys,
         metrics=Metrics(),
         checks={},
