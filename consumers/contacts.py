@@ -1,4 +1,5 @@
-"""What contacts add to a batch: the events that a change of a subscription emits, and the changes that are no events.
+"""What contacts add to a batch: the events that a change of a subscription or a membership emits, and the changes that
+are no events.
 
 It is decided by the log alone, up to the batch: what the tables hold from there on is not looked at, so the same batch
 comes to the same events when it is inserted again, by whomever, and in a rebuild.
@@ -6,42 +7,19 @@ comes to the same events when it is inserted again, by whomever, and in a rebuil
 The emitted event is stored in the same insert as its cause, and has the cause's place in the log.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from consumers.copies import parts
 from consumers.decode import DecodedRecord, event_line, lines_of
-from consumers.subscriptions import Contact, Place, Subscriptions, Word, contact_of, is_report, milliseconds
+from consumers.earlier import Earlier
+from consumers.memberships import Memberships, told_membership
+from consumers.subscriptions import Contact, Place, Subscriptions, contact_of, is_report, milliseconds
 from penstock.clickhouse import Tables
-from penstock.clickhouse.contract import Parameter
-from schemas.event import Event, EventMark, decode_owner
+from schemas.event import Event, EventMark, EventOwner, decode_owner
 from schemas.ids import is_uuid
-
-_LOOKUP_CONTACTS = 5_000
-"""Contacts in one look-up: bounds the statement's size."""
-
-_STANDING = """
-SELECT
-    toString(project_id), toString(contact_id),
-    (max((toUnixTimestamp64Milli(occurred_at), log_offset, log_index, toUInt8(subscribed))) AS last).1,
-    last.2, last.3, last.4
-FROM subscriptions
-WHERE project_id IN {projects:Array(UUID)} AND contact_id IN {contacts:Array(UUID)}
-    AND log_partition = {partition:UInt16} AND log_offset < {offset:UInt64}
-GROUP BY project_id, contact_id
-"""
-
-_KNOWN = """
-SELECT DISTINCT toString(project_id), toString(contact_id) FROM contacts
-WHERE (project_id, email) IN
-(
-    SELECT toUUIDOrZero(contact.1), contact.2
-    FROM (SELECT arrayJoin(arrayZip({projects:Array(String)}, {emails:Array(String)})) AS contact)
-)
-AND first_offset < {offset:UInt64}
-"""
+from schemas.membership import is_entry, is_segment_event
 
 Told = Mapping[Place, Event]
 """Lines that say something of a contact's subscription, or are changes, in the order of the log."""
@@ -55,7 +33,8 @@ class ContactLines:
         changes: where the lines stand that are no events.
         facts: what they say, as rows of `contact_facts`.
         events: the emitted events, as rows of `events`.
-        marks: theirs, by the offset of the cause.
+        marks: by the offset of the cause, theirs, and those of changes with derived ids, whatever came of them: of
+            several copies the first one decides.
     """
 
     changes: frozenset[Place] = frozenset()
@@ -85,16 +64,24 @@ def contact_lines(
     }
     if not told:
         return ContactLines()
-    counting, transitions = _transitions(_Earlier(tables, partition, first), told, records, dropped)
+    counting, transitions = _transitions(Earlier(tables, partition, first), told, records, dropped)
     return ContactLines(
         changes=frozenset(place for place, event in told.items() if event.change),
         facts=[_fact(told[place], partition, place) for place in counting if told[place].change],
         events=[event_line(event, partition, place) for place, event in transitions],
-        marks=[
-            (offset, EventMark(event.id, project_id=event.project_id, occurred_at=event.occurred_at))
-            for (offset, _), event in transitions
-        ],
+        marks=[(place[0], _mark(event)) for place, event in _with_ids_of_their_own(told, transitions)],
     )
+
+
+def _with_ids_of_their_own(told: Told, transitions: Sequence[tuple[Place, Event]]) -> list[tuple[Place, Event]]:
+    changes = [(place, event) for place, event in told.items() if event.change and event.derived]
+    return changes + [
+        (place, event) for place, event in transitions if not told[place].derived or not told[place].change
+    ]
+
+
+def _mark(event: Event) -> EventMark:
+    return EventMark(event.id, project_id=event.project_id, occurred_at=event.occurred_at)
 
 
 def _is_readable(event: Event) -> bool:
@@ -107,10 +94,11 @@ def _is_readable(event: Event) -> bool:
 
 
 def _transitions(
-    earlier: "_Earlier", told: Told, records: Mapping[int, DecodedRecord], dropped: Collection[Place]
+    earlier: Earlier, told: Told, records: Mapping[int, DecodedRecord], dropped: Collection[Place]
 ) -> tuple[list[Place], list[tuple[Place, Event]]]:
     """The lines that count, and the emitted events, with the places of their causes."""
     standing = Subscriptions(earlier.standing([event for event in told.values() if event.subscribed is not None]))
+    memberships = Memberships(earlier.memberships(told.values()))
     asked = {
         contact_of(event): event.email
         for event in told.values()
@@ -124,6 +112,9 @@ def _transitions(
         is_new = contact in unknown and firsts.get(contact, place) >= place
         if is_new and event.known_only:
             continue
+        if told_membership(event):
+            found += [(place, emitted)] if (emitted := memberships.hear(event)) else []
+            continue
         counting.append(place)
         if event.subscribed is not None and (emitted := standing.hear(place, event, is_new=is_new)):
             found.append((place, emitted))
@@ -132,50 +123,6 @@ def _transitions(
 
 def _depends_on_whether_known(event: Event) -> bool:
     return event.known_only or (event.subscribed is False and not is_report(event))
-
-
-@dataclass(frozen=True, slots=True)
-class _Earlier:
-    """What the tables have of a partition up to a batch.
-
-    Attributes:
-        first: the batch's first offset.
-    """
-
-    tables: Tables
-    partition: int
-    first: int
-
-    def standing(self, said: Iterable[Event]) -> dict[Contact, Word]:
-        """What was said last, of those contacts of whom anything was."""
-        found = {}
-        for some in parts(sorted({contact_of(event) for event in said}), _LOOKUP_CONTACTS):
-            values: dict[str, Parameter] = {
-                "projects": sorted({project for project, _ in some}),
-                "contacts": [contact for _, contact in some],
-                "partition": self.partition,
-                "offset": self.first,
-            }
-            for project, contact, *last in self.tables.select(_STANDING, values):
-                found[str(project), str(contact)] = _word(last)
-        return found
-
-    def known(self, asked: Iterable[tuple[Contact, str]]) -> set[Contact]:
-        """Those contacts that had an event; their addresses are given, too."""
-        found: set[Contact] = set()
-        for some in parts(sorted(asked), _LOOKUP_CONTACTS):
-            values: dict[str, Parameter] = {
-                "projects": [project for (project, _), _ in some],
-                "emails": [email for _, email in some],
-                "offset": self.first,
-            }
-            found |= {(str(project), str(contact)) for project, contact in self.tables.select(_KNOWN, values)}
-        return found
-
-
-def _word(last: Sequence[object]) -> Word:
-    occurred_ms, offset, index, subscribed = (int(str(value)) for value in last)
-    return Word(occurred_ms, offset, index, bool(subscribed))
 
 
 def _first_places(
@@ -193,9 +140,14 @@ def _first_places(
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue  # the tables will refuse it
         contact = owner.project_id, owner.contact_id
-        if contact in contacts and contact not in found and not owner.known_only:
+        if contact in contacts and contact not in found and _makes_known(owner):
             found[contact] = place
     return found
+
+
+def _makes_known(owner: EventOwner) -> bool:
+    """An exit of who was never in a segment says nothing."""
+    return not owner.known_only and not (owner.change and is_segment_event(owner.name) and not is_entry(owner.name))
 
 
 class _Fact(msgspec.Struct, frozen=True, gc=False):
@@ -210,6 +162,7 @@ class _Fact(msgspec.Struct, frozen=True, gc=False):
     log_partition: int
     log_offset: int
     log_index: int
+    is_change: bool = True
 
 
 def _fact(event: Event, partition: int, place: Place) -> bytes:

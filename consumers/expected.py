@@ -19,6 +19,7 @@ from penstock.eventlog import StoredRecord
 from schemas.deletion import Deletion
 from schemas.erasure import Erasure
 from schemas.event import Event, decode_event
+from schemas.membership import is_segment_event
 from schemas.record import MalformedRecord, UnknownFormat, is_removal, unpack
 
 Name = tuple[str, str]
@@ -86,6 +87,7 @@ class ExpectedRecord:
         events: those that should be there.
         derived: the ids of the stored first copies, and of emitted events, also of those that were deleted since.
         said: what is said of subscriptions; the number is the contact's.
+        memberships: the events that tell of segments; the number is the contact's.
         dead: events that were set aside; a record that was, as a whole, counts as one.
         unreadable: events that cannot be read and were not set aside; a record counts as one.
         in_log: how many events the record holds.
@@ -95,6 +97,7 @@ class ExpectedRecord:
     events: list[ExpectedEvent] = field(default_factory=list)
     derived: list[int] = field(default_factory=list)
     said: list[ExpectedEvent] = field(default_factory=list)
+    memberships: list[ExpectedEvent] = field(default_factory=list)
     dead: int = 0
     repeated: int = 0
     deleted: int = 0
@@ -239,20 +242,20 @@ class Expectation:
     def _take(self, found: ExpectedRecord, place: Place, event: ExpectedEvent, told: Event | None) -> None:
         """One more line, and the event that it emits, if any."""
         is_change = told is not None and told.change
+        found.in_log += not is_change
+        if event.line.derived and not self._is_first(event.number, *place):
+            found.repeated += not is_change
+            return
         if not is_change:
-            found.in_log += 1
-            if event.line.derived and not self._is_first(event.number, *place):
-                found.repeated += 1
-                return
             found.deleted += not self._place(found, place, event)
+        elif event.line.derived:
+            found.derived.append(event.number)
         emitted, counts = self._people.take(place, event.line, told)
         if counts and told is not None and told.subscribed is not None:
             self._say(found, place, event.line)
         if emitted is not None:
-            line = EventLine(
-                emitted.id, emitted.project_id, emitted.name, emitted.occurred_at, emitted.contact_id, derived=True
-            )
-            found.emitted += self._place(found, place, ExpectedEvent(event.index, id_number(line.id), line))
+            has_new_id = not (is_change and event.line.derived)
+            found.emitted += self._place(found, place, _emitted(event, emitted, has_new_id=has_new_id))
 
     def _say(self, found: ExpectedRecord, place: Place, line: EventLine) -> None:
         partition, offset, index = place
@@ -267,4 +270,14 @@ class Expectation:
         if self._removals.has(partition, offset, event.line):
             return False
         found.events.append(event)
+        if is_segment_event(event.line.name):
+            found.memberships.append(ExpectedEvent(event.index, id_number(event.line.contact_id), event.line))
         return True
+
+
+def _emitted(cause: ExpectedEvent, emitted: Event, *, has_new_id: bool) -> ExpectedEvent:
+    """An emitted event, where its cause stands; one that has its cause's derived id has no other."""
+    line = EventLine(
+        emitted.id, emitted.project_id, emitted.name, emitted.occurred_at, emitted.contact_id, derived=has_new_id
+    )
+    return ExpectedEvent(cause.index, id_number(line.id), line)

@@ -51,12 +51,14 @@ class Folded:
         events: the sums of the events that should be there.
         derived: those of the derived ids.
         said: those of what was said of subscriptions.
+        memberships: those of the changes in segments.
         totals: by partition.
     """
 
     events: RangeSums
     derived: RangeSums
     said: RangeSums
+    memberships: RangeSums
     totals: Mapping[int, LogTotals]
 
 
@@ -124,7 +126,7 @@ class LogSide:
         records = sum(last + 1 for last in self._through.values())
         width = width_for(records)
         totals = {number: LogTotals() for number in self._through}
-        folded = Folded(RangeSums(width), RangeSums(width), RangeSums(width), totals)
+        folded = Folded(RangeSums(width), RangeSums(width), RangeSums(width), RangeSums(width), totals)
         pace = Pace(self._report, "adding up the log", records)
         for record in self._reading.records({}, {number: last + 1 for number, last in self._through.items()}):
             found = self._expectation.of(record)
@@ -132,8 +134,8 @@ class LogSide:
             ids, indexes = [one.number for one in found.events], [one.index for one in found.events]
             folded.events.add(record.partition, record.offset, ids, indexes)
             folded.derived.add(record.partition, record.offset, found.derived, ())
-            numbers, indexes = [one.number for one in found.said], [one.index for one in found.said]
-            folded.said.add(record.partition, record.offset, numbers, indexes)
+            for sums, told in ((folded.said, found.said), (folded.memberships, found.memberships)):
+                sums.add(record.partition, record.offset, [one.number for one in told], [one.index for one in told])
             pace.add(events)
         self._people_fold.end()
         return folded

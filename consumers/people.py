@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
+from consumers.memberships import Step
 from consumers.subscriptions import Contact, Word
 from schemas.contact_data import counting_members
 
@@ -33,6 +34,7 @@ class Person(msgspec.Struct):
         created_ms: when the earliest of it happened.
         last: what was said last of the subscription.
         data: for each set of keys the last object that has it, and its version.
+        memberships: the last change in each segment, by its id and slug.
     """
 
     email: str
@@ -42,6 +44,7 @@ class Person(msgspec.Struct):
     created_ms: int
     last: Word | None = None
     data: dict[str, tuple[_Version, str]] = {}
+    memberships: dict[str, Step] = {}
 
     def take(self, data: str, version: _Version) -> None:
         """Merges the object of an event."""

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
+from consumers.memberships import Memberships, Step, member_of, membership_event, told_membership
 from consumers.people import People, Person, Place
 from consumers.subscriptions import Contact, Subscriptions, emitted_event, milliseconds
 from schemas.erasure import Erasure
@@ -38,6 +39,19 @@ class Taken(NamedTuple):
 
     emitted: Event | None = None
     counts: bool = True
+
+
+class _Stepped(NamedTuple):
+    """What came of what was told of a membership.
+
+    Attributes:
+        segment: which one, as a person keeps it.
+        last: the last change then.
+    """
+
+    segment: str
+    last: Step
+    emitted: Event | None
 
 
 class PeopleFold:
@@ -78,15 +92,37 @@ class PeopleFold:
         person = self._people.get(contact)
         is_new = person is None
         if is_new and told is not None and told.known_only:
-            self._people.decide(place, _VOID)
-            return Taken(counts=False)
+            return self._void(place)
+        step = self._step(person, told)
+        if step is not None and step.emitted is None:
+            return self._void(place)
         if person is None:
             person = self._people.add(contact, Person(line.email, partition, offset, offset, moment))
+        if step is not None:
+            person.memberships[step.segment] = step.last
+            self._people.decide(place, _EMITS)
         person.last_offset = offset
         person.created_ms = min(person.created_ms, moment)
         if line.data[:1] == "{" and not is_reserved(line.name):
             person.take(line.data, (moment, offset, index))
+        if step is not None:
+            return Taken(step.emitted)
         return Taken(self._hear(person, contact, place, told, is_new=is_new) if told is not None else None)
+
+    def _void(self, place: Place) -> Taken:
+        self._people.decide(place, _VOID)
+        return Taken(counts=False)
+
+    def _step(self, person: Person | None, told: Event | None) -> _Stepped | None:
+        """What comes of what a line tells of a membership; None where it tells of none."""
+        change = told_membership(told) if told is not None else None
+        if told is None or change is None:
+            return None
+        member, segment = member_of(told, change), f"{change.segment_id}/{change.slug}"
+        before = None if person is None else person.memberships.get(segment)
+        known = Memberships({} if before is None else {member: before})
+        emitted = known.hear(told)
+        return _Stepped(segment, known.last.get(member, Step(0, entered=False)), emitted)
 
     def _is_next(self, partition: int, offset: int) -> bool:
         if self._has_ended or offset < self._through.get(partition, -1):
@@ -100,8 +136,11 @@ class PeopleFold:
             return Taken()
         is_decided = offset <= self._through.get(partition, -1)
         decided = self._people.decided(place) if is_decided else _EMITS
-        emits = decided == _EMITS and told.subscribed is not None
-        return Taken(emitted_event(told) if emits else None, decided != _VOID)
+        if decided != _EMITS:
+            return Taken(None, decided != _VOID)
+        if told_membership(told):
+            return Taken(membership_event(told))
+        return Taken(None if told.subscribed is None else emitted_event(told))
 
     def _hear(self, person: Person, contact: Contact, place: Place, told: Event, *, is_new: bool) -> Event | None:
         if told.subscribed is None:

@@ -10,7 +10,7 @@ from consumers.compared import Place
 from consumers.sums import OffsetRange, RangeKey, Sums
 from penstock.clickhouse import Tables
 from penstock.clickhouse.contract import Parameter
-from schemas.tables import DERIVED_IDS, EVENTS, EVENTS_BY_CONTACT, EVENTS_BY_NAME, SUBSCRIPTIONS
+from schemas.tables import DERIVED_IDS, EVENTS, EVENTS_BY_CONTACT, EVENTS_BY_NAME, MEMBERSHIPS, SUBSCRIPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,15 @@ class PlacedTable:
 EVENT_ROWS = PlacedTable(EVENTS, has_index=True)
 DERIVED_ROWS = PlacedTable(DERIVED_IDS)
 SAID_ROWS = PlacedTable(SUBSCRIPTIONS, has_index=True, id="contact_id")
-PLACED_TABLES = (EVENT_ROWS, PlacedTable(EVENTS_BY_CONTACT), PlacedTable(EVENTS_BY_NAME), DERIVED_ROWS, SAID_ROWS)
+MEMBERSHIP_ROWS = PlacedTable(MEMBERSHIPS, has_index=True, id="contact_id")
+PLACED_TABLES = (
+    EVENT_ROWS,
+    PlacedTable(EVENTS_BY_CONTACT),
+    PlacedTable(EVENTS_BY_NAME),
+    DERIVED_ROWS,
+    SAID_ROWS,
+    MEMBERSHIP_ROWS,
+)
 
 _SUMS = """
 SELECT

@@ -12,6 +12,7 @@ from consumers.log_side import Folded, LogSide
 from consumers.placed import (
     DERIVED_ROWS,
     EVENT_ROWS,
+    MEMBERSHIP_ROWS,
     SAID_ROWS,
     PlacedTable,
     last_offsets,
@@ -66,6 +67,8 @@ class RowComparison:
     def _sums(self, table: PlacedTable) -> RangeSums:
         if table is DERIVED_ROWS:
             return self.folded.derived
+        if table is MEMBERSHIP_ROWS:
+            return self.folded.memberships
         return self.folded.said if table is SAID_ROWS else self.folded.events
 
     def _outside(self, table: PlacedTable) -> Iterator[OffsetRange]:
@@ -99,8 +102,9 @@ class RowComparison:
         for offset, record in self.side.records(wanted):
             if table is DERIVED_ROWS:
                 found |= {(offset, None, str(UUID(int=number))): None for number in record.derived}
-            elif table is SAID_ROWS:
-                found |= {(offset, event.index, str(UUID(int=event.number))): event for event in record.said}
+            elif table in (SAID_ROWS, MEMBERSHIP_ROWS):
+                told = record.said if table is SAID_ROWS else record.memberships
+                found |= {(offset, event.index, str(UUID(int=event.number))): event for event in told}
             else:
                 found |= {
                     (offset, event.index if table.has_index else None, event.line.id): event for event in record.events

@@ -15,14 +15,14 @@ from penstock.auth import Principal
 from penstock.data import SHORT_DATA, data_errors
 from penstock.errors import FieldError, ValidationFailed
 from penstock.eventlog import Entry
-from penstock.members import decode
+from penstock.members import Members, decode
 from schemas.event import Event, encode_event
 from schemas.ids import contact_id, derived_event_id, event_id
 from schemas.times import to_wire
 from schemas.topics import partition_of
 
 
-class TrackBody(msgspec.Struct, gc=False):
+class TrackBody(Members, gc=False):
     """The members of an event that mean something."""
 
     STAND_INS: ClassVar[dict[str, Any]] = {"event": "x", "email": "x@example.com"}

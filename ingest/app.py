@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from ingest.contacts import ContactDirectory
 from ingest.intake import Authenticator, Intake
 from ingest.routes import direct_routes, write_routes
+from ingest.segments import SegmentDirectory
 from ingest.sns.source import SnsSource
 from penstock.clock import Clock
 from penstock.eventlog import EventLog
@@ -29,13 +30,14 @@ def create_app(
     checks: Mapping[str, Check],
     sns: SnsSource,
     contacts: ContactDirectory,
+    segments: SegmentDirectory,
 ) -> Shell:
     """The application. The parts that are passed in are open and stay so while it serves."""
     app = FastAPI(**describe("penstock ingest"))
     limit = write_limit(settings.limits, metrics)
     intake = Intake(settings.ingest, log=log, authenticate=authenticate, clock=clock, metrics=metrics, limit=limit)
-    app.include_router(write_routes(intake, sns, contacts))
+    app.include_router(write_routes(intake, sns, contacts, segments))
     app.include_router(operation_routes(metrics, checks))
     origins = settings.query.cors_origins
-    direct = direct_routes(intake, sns, contacts)
+    direct = direct_routes(intake, sns, contacts, segments)
     return install(app, metrics, direct=direct, origins=origins, access=settings.log.access)

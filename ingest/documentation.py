@@ -33,6 +33,10 @@ SNS_ERRORS: dict[int | str, dict[str, Any]] = {
     403: {"model": ErrorResponse, "description": "INVALID_SIGNATURE, TOPIC_NOT_REGISTERED, PROJECT_DISABLED"},
 }
 
+COMPUTED_HERE: dict[int | str, dict[str, Any]] = {
+    409: {"model": ErrorResponse, "description": "CONFLICT: who is in the segment is computed here, by its condition"}
+}
+
 UNKNOWN_CONTACT: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorResponse, "description": "RESOURCE_NOT_FOUND: no contact of the project has this id"},
     503: ERRORS[503]

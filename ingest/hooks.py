@@ -11,13 +11,16 @@ from ingest.batch import Outcome
 from ingest.contacts import ContactDirectory
 from ingest.intake import Intake, body_type
 from ingest.mail import accept_mail, accept_report
+from ingest.named import Named, unnamed
+from ingest.segment_hook import Segments, StepBody, accept_step, accept_steps, read_step, slugs_of
+from ingest.segments import SegmentDirectory
 from ingest.sns.message import SnsMessage, read_message
 from ingest.sns.reports import reports_of
 from ingest.sns.source import SnsSource
-from ingest.subscription import Read, accept_subscription, accept_subscriptions, read_subscription, unnamed
+from ingest.subscription import accept_subscription, accept_subscriptions, read_subscription
 from penstock.auth import Principal
 from penstock.body import JSON_TYPES
-from penstock.errors import MalformedBody, NotFound, PayloadTooLarge, Unavailable, ValidationFailed
+from penstock.errors import RequestError, Unavailable
 from penstock.http import RawResponse
 
 _log = structlog.get_logger(__name__)
@@ -26,10 +29,11 @@ _log = structlog.get_logger(__name__)
 class HookRoutes:
     """The hooks as direct routes (see `penstock.http`)."""
 
-    def __init__(self, intake: Intake, sns: SnsSource, contacts: ContactDirectory) -> None:
+    def __init__(self, intake: Intake, sns: SnsSource, contacts: ContactDirectory, segments: SegmentDirectory) -> None:
         self._intake = intake
         self._sns = sns
         self._contacts = contacts
+        self._segments = segments
 
     async def email(self, scope: Scope, receive: Receive) -> RawResponse:
         """`POST /v1/hooks/email`."""
@@ -37,7 +41,7 @@ class HookRoutes:
         body, caller = await self._read(scope, receive)
         try:
             accepted = accept_mail(body, caller, intake.limits)
-        except (MalformedBody, PayloadTooLarge, ValidationFailed):
+        except RequestError:
             intake.reject()
             raise
         if isinstance(accepted, list):
@@ -56,12 +60,33 @@ class HookRoutes:
                 outcomes = accept_subscriptions(read, caller, await self._emails(read, caller))
                 return await self._answer_array(outcomes, caller)
             accepted = accept_subscription(read, caller, await self._emails([read], caller))
-        except (MalformedBody, NotFound, PayloadTooLarge, ValidationFailed):
+        except RequestError:
             intake.reject()
             raise
         return await self._answer_one(accepted, caller)
 
-    async def _emails(self, read: Sequence[Read], caller: Caller) -> Mapping[str, str]:
+    async def segment(self, scope: Scope, receive: Receive) -> RawResponse:
+        """`POST /v1/hooks/segment`."""
+        intake = self._intake
+        body, caller = await self._read(scope, receive)
+        try:
+            read = read_step(body, caller, intake.limits)
+            if isinstance(read, list):
+                intake.charge(scope, caller.principal, len(read))
+                segments = await self._segments_of(read, caller)
+                outcomes = accept_steps(read, caller, await self._emails(read, caller), segments)
+                return await self._answer_array(outcomes, caller)
+            segments = await self._segments_of([read], caller)
+            accepted = accept_step(read, caller, await self._emails([read], caller), segments)
+        except RequestError:
+            intake.reject()
+            raise
+        return await self._answer_one(accepted, caller)
+
+    async def _segments_of(self, read: Sequence[StepBody | RequestError], caller: Caller) -> Segments:
+        return await self._segments.segments_of(caller.principal.project_id, slugs_of(read))
+
+    async def _emails(self, read: Sequence[Named | RequestError], caller: Caller) -> Mapping[str, str]:
         contact_ids = unnamed(read)
         if not contact_ids:
             return {}

@@ -10,7 +10,7 @@ from ingest.batch import BatchLimits, Outcome, one_or_many
 from ingest.fields import email_error, occurred_ms, reference_error
 from penstock.data import depth_error
 from penstock.errors import FieldError, ValidationFailed
-from penstock.members import decode
+from penstock.members import Members, decode
 from schemas.event import Event, encode_event
 from schemas.ids import derived_event_id, event_id
 from schemas.names import MAIL_EVENTS
@@ -19,7 +19,7 @@ from schemas.times import to_wire
 _Text = str | UnsetType
 
 
-class MailBody(msgspec.Struct, gc=False):
+class MailBody(Members, gc=False):
     """The members that mean something. `id` is the sender's own id of the event."""
 
     STAND_INS: ClassVar[dict[str, Any]] = {"event": "email.sent", "email": "x@example.com"}

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request, Response
 from ingest.contacts import ContactDirectory
 from ingest.documentation import (
     ANSWER,
+    COMPUTED_HERE,
     CONTENT_ENCODING,
     ERRORS,
     IDEMPOTENCY_KEY,
@@ -16,6 +17,7 @@ from ingest.documentation import (
 )
 from ingest.hooks import HookRoutes
 from ingest.intake import Intake
+from ingest.segments import SegmentDirectory
 from ingest.sns.source import SnsSource
 from ingest.track import TrackRoutes
 from penstock.http import DirectRoute, as_starlette
@@ -27,6 +29,7 @@ from schemas.wire import (
     ContactHookRequest,
     DoneResponse,
     MailHookRequest,
+    SegmentHookRequest,
     SnsRequest,
     TrackRequest,
     TrackResponse,
@@ -36,6 +39,7 @@ TRACK = "/v1/track"
 BATCH = "/v1/track/batch"
 EMAIL_HOOK = "/v1/hooks/email"
 CONTACT_HOOK = "/v1/hooks/contact"
+SEGMENT_HOOK = "/v1/hooks/segment"
 SNS = "/webhooks/sns"
 
 _TRACK = """
@@ -75,6 +79,16 @@ The contact is named by `email`, which makes a new one where there is none, or b
 `contact.unsubscribed` is emitted: `event` is its id, and the `reason` is in its `data`.
 """
 
+_SEGMENT_HOOK = """
+That a contact entered or left a segment whose members are computed somewhere else. Takes a secret key. One object,
+64 KiB at most, answered like `/v1/track`; or an array of up to 1,000, each with its own outcome, answered like
+`/v1/track/batch`.
+
+The contact is named as in `/v1/hooks/contact`. Where its membership changes, `segment.<slug>.entry` or
+`segment.<slug>.exit` is emitted, with the id that is answered. The segment need not be registered; one whose condition
+is tracked here takes no reports (409 `CONFLICT`; in an array the item's error).
+"""
+
 _SNS = """
 Amazon SES event publishing through an SNS topic that is registered for a project (`penstock topic-arn add`). There is
 no key: the message's signature is verified (versions 1 and 2), with a certificate from a host of SNS whose chain leads
@@ -85,23 +99,26 @@ sender); a redelivery counts once. Messages that are none of these are acknowled
 """
 
 
-def direct_routes(intake: Intake, sns: SnsSource, contacts: ContactDirectory) -> dict[str, DirectRoute]:
+def direct_routes(
+    intake: Intake, sns: SnsSource, contacts: ContactDirectory, segments: SegmentDirectory
+) -> dict[str, DirectRoute]:
     """The routes for the shell, by path."""
-    track, hooks = TrackRoutes(intake), HookRoutes(intake, sns, contacts)
+    track, hooks = TrackRoutes(intake), HookRoutes(intake, sns, contacts, segments)
     routes: dict[str, DirectRoute] = {
         TRACK: track.track,
         BATCH: track.batch,
         EMAIL_HOOK: hooks.email,
         CONTACT_HOOK: hooks.contact,
+        SEGMENT_HOOK: hooks.segment,
         SNS: hooks.sns,
     }
     return {path: limited_route(route) for path, route in routes.items()} if intake.is_limited else routes
 
 
-def write_routes(intake: Intake, sns: SnsSource, contacts: ContactDirectory) -> APIRouter:
+def write_routes(intake: Intake, sns: SnsSource, contacts: ContactDirectory, segments: SegmentDirectory) -> APIRouter:
     """The same routes behind FastAPI."""
     router = APIRouter(tags=["write"], route_class=ExactRoute)
-    routes = direct_routes(intake, sns, contacts)
+    routes = direct_routes(intake, sns, contacts, segments)
     headers = [IDEMPOTENCY_KEY, CONTENT_ENCODING]
 
     @router.post(
@@ -163,6 +180,22 @@ def write_routes(intake: Intake, sns: SnsSource, contacts: ContactDirectory) -> 
     )
     async def report_subscription(request: Request) -> Response:
         return as_starlette(await routes[CONTACT_HOOK](request.scope, request.receive))
+
+    step = schema_of(SegmentHookRequest)
+
+    @router.post(
+        SEGMENT_HOOK,
+        summary="Report that contacts entered or left a segment",
+        description=_SEGMENT_HOOK,
+        response_model=TrackResponse | BatchResponse,
+        responses=ANSWER | ERRORS | UNKNOWN_CONTACT | COMPUTED_HERE,
+        openapi_extra=described(
+            {"application/json": {"anyOf": [step, {"type": "array", "items": step, "maxItems": 1000}]}},
+            [CONTENT_ENCODING],
+        ),
+    )
+    async def report_membership(request: Request) -> Response:
+        return as_starlette(await routes[SEGMENT_HOOK](request.scope, request.receive))
 
     @router.post(
         SNS,

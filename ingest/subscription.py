@@ -1,6 +1,6 @@
 """From the body of the contact hook to entries for the log, or to what is wrong with it. Pure: no I/O, no clock.
 
-In two steps: whom an id stands for is asked in between, of all items at once.
+Whom an id stands for is asked in between, see `ingest.named`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,34 +8,27 @@ from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from ingest.accept import Accepted, Caller, contact_of
 from ingest.batch import BatchLimits, Outcome, one_or_many
-from ingest.fields import email_error, occurred_ms, reason_error
+from ingest.fields import occurred_ms, reason_error
+from ingest.named import Named, Text, contact_errors, email_of
 from penstock.errors import FieldError, NotFound, RequestError, ValidationFailed
 from penstock.members import decode
 from schemas.event import Event, encode_event
-from schemas.ids import contact_id, event_id, is_uuid
+from schemas.ids import event_id
 from schemas.names import SUBSCRIBED, UNSUBSCRIBED
 from schemas.times import to_wire
 
-_Text = str | UnsetType
 
-_ANY_EMAIL = "x@example.com"
-_ANY_CONTACT = "00000000-0000-5000-8000-000000000000"
+class SubscriptionBody(Named, gc=False, kw_only=True):
+    """The members that mean something."""
 
-
-class SubscriptionBody(msgspec.Struct, gc=False):
-    """The members that mean something. One of `email` and `contactId` is there; if both are, they belong together."""
-
-    STAND_INS: ClassVar[dict[str, Any]] = {"email": _ANY_EMAIL, "contactId": _ANY_CONTACT, "subscribed": True}
+    STAND_INS: ClassVar[dict[str, Any]] = {**Named.STAND_INS, "subscribed": True}
 
     subscribed: bool
-    email: _Text = UNSET
-    contactId: _Text = UNSET  # noqa: N815 - wire spelling
-    reason: _Text = UNSET
-    timestamp: _Text = UNSET
+    reason: Text = UNSET
 
 
 _decoder = msgspec.json.Decoder(SubscriptionBody)
@@ -55,15 +48,6 @@ def _read(text: bytes, caller: Caller) -> SubscriptionBody:
     if wrong := field_errors(body, caller.now_ms):
         raise ValidationFailed(wrong)
     return body
-
-
-def unnamed(read: Iterable[Read]) -> set[str]:
-    """The ids of the contacts whose address is not given."""
-    return {
-        body.contactId.lower()
-        for body in read
-        if isinstance(body, SubscriptionBody) and body.email is UNSET and body.contactId is not UNSET
-    }
 
 
 def accept_subscriptions(read: Iterable[Read], caller: Caller, emails: Mapping[str, str]) -> list[Outcome]:
@@ -92,7 +76,7 @@ def accept_subscription(body: SubscriptionBody, caller: Caller, emails: Mapping[
         ValueError: the values are not right.
     """
     now_ms, project_id = caller.now_ms, caller.principal.project_id
-    contact = contact_of(project_id, _email(body, emails), caller.partitions)
+    contact = contact_of(project_id, email_of(body, emails), caller.partitions)
     happened_ms = now_ms if body.timestamp is UNSET else occurred_ms(body.timestamp, now_ms)
     if contact is None or isinstance(happened_ms, FieldError):
         raise ValueError(body)
@@ -115,42 +99,12 @@ def accept_subscription(body: SubscriptionBody, caller: Caller, emails: Mapping[
     return Accepted(partition, line, False, True, event=event.id, contact=contact_uuid, timestamp=timestamp)
 
 
-def _email(body: SubscriptionBody, emails: Mapping[str, str]) -> str:
-    if body.email is not UNSET:
-        return body.email
-    found = "" if body.contactId is UNSET else emails.get(body.contactId.lower(), "")
-    if not found:
-        raise NotFound(f"There is no contact {body.contactId}")
-    return found
-
-
 def _field_errors(project_id: str, body: SubscriptionBody, now_ms: int) -> list[FieldError]:
     """All that is wrong with the values of a body whose members have the right types."""
     timestamp = None if body.timestamp is UNSET else occurred_ms(body.timestamp, now_ms)
     found = [
-        *_contact_errors(project_id, body),
+        *contact_errors(project_id, body),
         None if body.reason is UNSET else reason_error(body.reason),
         timestamp if isinstance(timestamp, FieldError) else None,
     ]
     return [error for error in found if error]
-
-
-def _contact_errors(project_id: str, body: SubscriptionBody) -> list[FieldError | None]:
-    email, contact = body.email, body.contactId
-    if email is UNSET and contact is UNSET:
-        return [FieldError("email", "Required", "invalid_type")]
-    wrong_email = None if email is UNSET else email_error(email)
-    if contact is UNSET:
-        return [wrong_email]
-    if not is_uuid(contact):
-        return [wrong_email, FieldError("contactId", "Not a UUID", "invalid_string")]
-    if email is UNSET or wrong_email or _is_stand_in(email, contact):
-        return [wrong_email]
-    if contact_id(project_id, email.lower()) == contact.lower():
-        return []
-    return [FieldError("contactId", "Not the id of the contact with this address", "custom")]
-
-
-def _is_stand_in(email: str, contact: str) -> bool:
-    """Whether one of the two was of a wrong type. By identity: the same text may be sent as well."""
-    return email is _ANY_EMAIL or contact is _ANY_CONTACT

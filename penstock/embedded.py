@@ -30,6 +30,7 @@ from penstock.operating import Workplace, answering
 from penstock.operations import OPERATIONS
 from penstock.projects import NewProject, create_project
 from penstock.rate_limit import write_limit
+from penstock.segments import FollowedSegments
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 from query_api.app import make_freshness, query_routes, running
@@ -120,9 +121,10 @@ class Embedded:
         live = LiveTables(generations)
         reader, freshness = Reader(live, settings, metrics), make_freshness(settings, live, log.ends)
         contacts = ContactDirectory(live, log.ends, freshness.wait_for)
+        segments = FollowedSegments(control)
         checks = {"log": log.check, "keys": control.follower.check, "tables": lambda: check_version(generations)}
         app = FastAPI(**describe("penstock"))
-        app.include_router(write_routes(intake, sns, contacts))
+        app.include_router(write_routes(intake, sns, contacts, segments))
         app.include_router(
             query_routes(
                 settings,
@@ -141,7 +143,7 @@ class Embedded:
                 yield install(
                     app,
                     metrics,
-                    direct=direct_routes(intake, sns, contacts),
+                    direct=direct_routes(intake, sns, contacts, segments),
                     origins=settings.query.cors_origins,
                     access=settings.log.access,
                 )

@@ -11,6 +11,7 @@
     │   ├── TopicNotRegistered        403  TOPIC_NOT_REGISTERED
     │   ├── NotFound                  404  RESOURCE_NOT_FOUND
     │   ├── MethodNotAllowed          405  METHOD_NOT_ALLOWED
+    │   ├── Conflict                  409  CONFLICT
     │   ├── PayloadTooLarge           413  PAYLOAD_TOO_LARGE
     │   ├── UnsupportedMediaType      415  UNSUPPORTED_MEDIA_TYPE
     │   ├── ValidationFailed          422  VALIDATION_ERROR
@@ -151,6 +152,13 @@ class MethodNotAllowed(RequestError):
 
     status = 405
     code = "METHOD_NOT_ALLOWED"
+
+
+class Conflict(RequestError):
+    """What there is by now does not let it happen."""
+
+    status = 409
+    code = "CONFLICT"
 
 
 class PayloadTooLarge(RequestError):

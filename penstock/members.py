@@ -4,7 +4,7 @@ The text is decoded at once; only where that fails is it looked at member by mem
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -12,7 +12,7 @@ from penstock.errors import FieldError, MalformedBody, ValidationFailed
 from penstock.surrogates import has_half
 
 
-class _Body(Protocol):
+class Members(msgspec.Struct):
     """A struct that `decode` makes.
 
     Attributes:
@@ -20,21 +20,21 @@ class _Body(Protocol):
             Optional ones need none, unless it makes a difference whether they are there.
     """
 
-    __struct_fields__: ClassVar[tuple[str, ...]]
-    __struct_defaults__: ClassVar[tuple[Any, ...]]
-    STAND_INS: ClassVar[dict[str, Any]]
+    STAND_INS: ClassVar[dict[str, Any]] = {}
 
 
-Body = TypeVar("Body", bound=_Body)
+Body = TypeVar("Body", bound=Members)
 
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_nothing = msgspec.json.Decoder(msgspec.Raw).decode
 
 _TYPES: dict[str, tuple[type, str]] = {
     "event": (str, "string"),
+    "segment": (str, "string"),
     "email": (str, "string"),
     "contactId": (str, "string"),
     "subscribed": (bool, "boolean"),
+    "action": (str, "string"),
     "reason": (str, "string"),
     "data": (msgspec.Raw, "JSON value"),
     "timestamp": (str, "string"),
@@ -119,10 +119,9 @@ def _by_member(body: bytes, kind: type[Body], field_errors: FieldErrors[Body], n
         raise ValidationFailed([FieldError("body", "Must be a JSON object", "invalid_type")]) from error
     wrong: list[FieldError] = []
     values: dict[str, Any] = {}
-    names = kind.__struct_fields__
-    required = names[: len(names) - len(kind.__struct_defaults__)]
-    for name in names:
-        if name not in members and name not in required:
+    for known in msgspec.structs.fields(kind):
+        name = known.name
+        if name not in members and not known.required:
             continue
         try:
             values[name] = _member(name, members)

@@ -19,6 +19,7 @@ from penstock.control import Control, control_of
 from penstock.eventlog.kafka import KafkaLog
 from penstock.http import Shell, describe, install, operation_routes
 from penstock.opening import make_tables
+from penstock.segments import FollowedSegments
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 
@@ -69,6 +70,7 @@ async def open_ingest(settings: Settings) -> AsyncIterator[Shell]:
                 checks={"log": log.check, "keys": control.follower.check},
                 sns=sns,
                 contacts=contacts,
+                segments=FollowedSegments(control),
             )
     finally:
         await log.stop()

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from penstock.data import data_errors
 from penstock.errors import FieldError, ValidationFailed
-from penstock.members import decode
+from penstock.members import Members, decode
 from query_api.fields import Fields
 
 DEFAULT_CONTACTS_LIMIT = 100
@@ -43,7 +43,7 @@ class Change:
     data: str
 
 
-class _ChangeBody(msgspec.Struct, gc=False):
+class _ChangeBody(Members, gc=False):
     """The members that mean something."""
 
     STAND_INS: ClassVar[dict[str, Any]] = {"subscribed": True}

@@ -23,8 +23,8 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         subscribed: what the event says of the subscription; None for nothing.
         derived: whether the id is derived, so that a second copy may come and must be refused.
         change: whether this is no event, but a change of the contact that somebody asked for. The events that it leads
-            to have this id. Its `name` is that of the contact event that was reported, with that event's `data`; or ""
-            where fields were changed, and `data` is what is merged.
+            to have this id. Its `name` is that of the contact's or segment's event that was reported, with that event's
+            `data`; or "" where fields were changed, and `data` is what is merged.
         known_only: whether a change is one of a contact that is there; where it is gone by then, the change is void.
         numbered: whether `data` is to tell its number among the opens or clicks of its mail, which is known when it is
             stored.
@@ -71,6 +71,8 @@ class EventOwner(msgspec.Struct, frozen=True, gc=False):
     project_id: str
     contact_id: str
     known_only: bool = False
+    change: bool = False
+    name: str = ""
 
 
 _encoder = msgspec.json.Encoder()

@@ -2,6 +2,8 @@
 
 from typing import Literal, get_args
 
+from schemas.membership import is_segment_event
+
 MAX_NAME = 255
 """Characters of an event's name."""
 
@@ -30,6 +32,4 @@ UNSUBSCRIBED = "contact.unsubscribed"
 
 def is_reserved(name: str) -> bool:
     """Whether only the product itself makes events of this name. Case counts: `Email.sent` is free."""
-    if name.startswith("segment."):
-        return name.endswith((".entry", ".exit"))
-    return name.startswith("email.") or name in (SUBSCRIBED, UNSUBSCRIBED)
+    return is_segment_event(name) or name.startswith("email.") or name in (SUBSCRIBED, UNSUBSCRIBED)

@@ -110,11 +110,8 @@ class MailHookRequest(BaseModel):
     )
 
 
-class ContactHookRequest(BaseModel):
-    """That a contact subscribed or unsubscribed. Named by `email` or `contactId`; both only where they belong together.
-
-    Members that are not named here are ignored; of one that comes twice the last counts.
-    """
+class _NamedRequest(BaseModel):
+    """A contact, named by `email` or `contactId`; both only where they belong together."""
 
     email: str = Field(
         default="",
@@ -129,6 +126,20 @@ class ContactHookRequest(BaseModel):
         json_schema_extra=without_default,
         description="The id of a contact that there is.",
     )
+    timestamp: str = Field(
+        default="",
+        json_schema_extra=without_default,
+        examples=["2026-11-23T07:00:00.000Z"],
+        description="When it happened, as in `/v1/track`.",
+    )
+
+
+class ContactHookRequest(_NamedRequest):
+    """That a contact subscribed or unsubscribed.
+
+    Members that are not named here are ignored; of one that comes twice the last counts.
+    """
+
     subscribed: bool = Field(description="What it is from then on. Not null.")
     reason: str = Field(
         default="",
@@ -138,12 +149,16 @@ class ContactHookRequest(BaseModel):
         examples=["preference center"],
         description="Stands in the `data` of the event that a change emits.",
     )
-    timestamp: str = Field(
-        default="",
-        json_schema_extra=without_default,
-        examples=["2026-11-23T07:00:00.000Z"],
-        description="When it happened, as in `/v1/track`.",
-    )
+
+
+class SegmentHookRequest(_NamedRequest):
+    """That a contact entered or left a segment.
+
+    Members that are not named here are ignored; of one that comes twice the last counts.
+    """
+
+    segment: str = Field(pattern=r"^[a-z0-9_-]{1,100}$", examples=["power-users"], description="The segment's slug.")
+    action: Literal["entry", "exit"]
 
 
 class SnsRequest(BaseModel):

@@ -30,11 +30,12 @@ from penstock.telemetry import Metrics
 from schemas.clickhouse import migrations
 from schemas.deletion import Deletion
 from schemas.erasure import Erasure
-from schemas.event import Event
+from schemas.event import Event, encode_event
 from schemas.record import (
     EVENTS_FORMAT,
     NEWEST_FORMAT,
     is_removal,
+    pack,
     pack_deletion,
     pack_erasure,
     pack_replay,
@@ -60,6 +61,17 @@ class StepClock:
     def now_ms(self) -> int:
         self._now_ms += 1
         return self._now_ms
+
+
+def _step(of: Event, action: str) -> Event:
+    """What tells that a contact enters or leaves a segment."""
+    return msgspec.structs.replace(
+        event(name=f"segment.vip.{action}", contact=of.contact_id, data="", derived=True), change=True, known_only=True
+    )
+
+
+def _changes(*told: Event) -> bytes:
+    return pack([encode_event(one) for one in told], derived=True, accepted_ms=1, has_changes=True)
 
 
 class World:
@@ -98,21 +110,26 @@ class World:
         self.expected -= self.named.pop((event().project_id, name), 0)
 
     def add_leaving(self, partition: int) -> None:
-        """A contact, in two records, whose second event unsubscribes it: that emits another one."""
+        """A contact that unsubscribes, which emits another event, and enters and leaves a segment, which is told twice."""
         first = event()
         self.add(partition, [first])
         self.add(partition, [msgspec.structs.replace(event(contact=first.contact_id), subscribed=False)])
         self.leaving[partition] = first
-        self.expected += 1
-        self.expected_derived += 1
-        self.named[first.project_id, "contact.unsubscribed"] += 1
+        entry, leave = (_step(first, action) for action in ("entry", "exit"))
+        self.add_raw(partition, _changes(entry))
+        self.add_raw(partition, _changes(leave, entry, msgspec.structs.replace(leave, id=str(uuid.uuid4()))))
+        self.expected += 3
+        self.expected_derived += 4
+        for name in ("contact.unsubscribed", entry.name, leave.name):
+            self.named[first.project_id, name] += 1
 
     def erase(self, partition: int, of: Event) -> None:
         """Erases a contact that was added as leaving."""
         erasure = Erasure(str(uuid.uuid4()), of.project_id, of.contact_id, of.email)
         self.add_raw(partition, pack_erasure(erasure, accepted_ms=1))
-        self.expected -= 3
-        self.named[of.project_id, "contact.unsubscribed"] -= 1
+        self.expected -= 5
+        for name in ("contact.unsubscribed", "segment.vip.entry", "segment.vip.exit"):
+            self.named[of.project_id, name] -= 1
         self.named[of.project_id, of.name] -= 2
 
     def add_raw(self, partition: int, value: bytes | None) -> None:

@@ -41,9 +41,15 @@ from tests.support.tables import fixed, open_test_tables
 
 PLACED = ("events", "events_by_contact", "events_by_name")
 COUNTERS = tuple(f"event_counts {unit}" for unit in UNITS)
-ALL = ("events", *PLACED[1:], "subscriptions", "contacts", *COUNTERS, "derived_ids")
+ALL = ("events", *PLACED[1:], "subscriptions", "memberships", "contacts", *COUNTERS, "derived_ids")
 
-VIEWS = ("contact_facts_view", "event_counts_view", "events_by_contact_view", "events_by_name_view")
+VIEWS = (
+    "contact_facts_view",
+    "event_counts_view",
+    "events_by_contact_view",
+    "events_by_name_view",
+    "memberships_view",
+)
 
 Faults = tuple[int, int, int]
 """Missing, double, orphaned."""
@@ -434,7 +440,7 @@ def test_a_contact_of_which_the_log_has_nothing_is_orphaned(embedded_proof: Proo
             "orphaned in contacts: data.b",
         ),
         ("toUInt64(0) AS first_offset", "orphaned in contacts: its first event"),
-        ("last_offset + 1 AS last_offset", "orphaned in contacts: its last event"),
+        ("last_offset + 100 AS last_offset", "orphaned in contacts: its last event"),
         ("created_at - 1 AS created_at", "orphaned in contacts: its earliest event"),
     ],
 )
@@ -475,6 +481,11 @@ def test_a_contact_of_whom_the_tables_say_less_than_the_log_is_missing(
 def test_what_was_said_of_a_subscription_and_is_gone_is_missing(embedded_proof: Proof) -> None:
     embedded_proof.plant("DELETE FROM subscriptions WHERE log_partition = 0")
     embedded_proof.expect({"subscriptions": (1, 0, 0)})
+
+
+def test_a_change_in_a_segment_that_is_gone_is_missing(embedded_proof: Proof) -> None:
+    embedded_proof.plant("DELETE FROM memberships WHERE log_partition = 0 AND entered")
+    embedded_proof.expect({"memberships": (1, 0, 0)})
 
 
 def test_an_emitted_event_that_is_gone_is_missing(proof: Proof) -> None:

@@ -41,6 +41,10 @@ _said = st.one_of(
     st.builds(Said, st.sampled_from(["bounce", "complaint", "open"]), _who, _moments, _texts, st.none(), _keys),
     st.builds(Said, st.just("hook"), _who, _moments, _reasons, st.booleans(), st.none(), st.booleans()),
     st.builds(Said, st.just("patch"), _who, _moments, _objects.map(json.dumps), _subscribed, st.none(), st.just(True)),
+    st.builds(
+        Said, st.sampled_from(["entry", "exit"]), _who, _moments, st.sampled_from("ab"), st.none(), _keys, st.booleans()
+    ),
+    st.builds(Said, st.sampled_from(["entry", "exit"]), _who, _moments, st.just("a")),
     st.builds(Said, st.just("erase"), _who),
 )
 

@@ -39,7 +39,7 @@ from schemas.topics import Topic
 from tests.support.control import InstantControl
 from tests.support.faults import Crash, FaultyDatabases
 from tests.support.fixtures import drop_generations
-from tests.support.requests import KnownContacts
+from tests.support.requests import KnownContacts, KnownSegments
 from tests.support.stored import PROJECT
 from tests.support.tables import open_test_tables
 
@@ -90,6 +90,7 @@ class InProcess:
             checks={},
             sns=make_source(Sns(), httpx.AsyncClient()),
             contacts=KnownContacts(),
+            segments=KnownSegments(),
         )
         self._writing = _client(ingest)
         self._show()

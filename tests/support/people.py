@@ -17,7 +17,9 @@ FIRST_MS = 1_795_417_200_000
 
 _RESERVED_KEYS = ("id", "email", "plunk_id", "plunk_email", "unsubscribeUrl", "subscribeUrl", "manageUrl")
 
-Kind = Literal["track", "bounce", "complaint", "open", "hook", "patch", "erase"]
+Kind = Literal["track", "bounce", "complaint", "open", "hook", "patch", "entry", "exit", "erase"]
+
+_CHANGES = {"hook", "patch", "entry", "exit"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Said:
         key: what repeats where it is sent again; None for what counts every time.
         known_only: whether it is void where the contact is not known.
         ms: when it happened, after `FIRST_MS`.
-        data: JSON, as text.
+        data: JSON, as text; of entries and exits the segment's slug.
     """
 
     kind: Kind
@@ -46,10 +48,11 @@ class Said:
 
     def line(self, number: int) -> bytes:
         """As ingest writes it; `number` makes its id another one than that of other lines."""
-        is_change = self.kind in {"hook", "patch"}
+        is_step = self.kind in {"entry", "exit"}
         unsubscribes = self.kind in {"bounce", "complaint"}
         told = "contact.subscribed" if self.subscribed else "contact.unsubscribed"
         names = {"track": "viewed", "hook": told, "patch": ""}
+        names |= {"entry": f"segment.{self.data}.entry", "exit": f"segment.{self.data}.exit"}
         event_id = str(uuid.UUID(int=number)) if self.key is None else derived_event_id(self.contact, "t", self.key)
         return encode_event(
             Event(
@@ -59,10 +62,10 @@ class Said:
                 to_wire(FIRST_MS + self.ms),
                 self.contact,
                 self.who,
-                data=self.data,
+                data="" if is_step else self.data,
                 subscribed=False if unsubscribes else self.subscribed,
                 derived=self.key is not None,
-                change=is_change,
+                change=self.kind in _CHANGES,
                 known_only=self.known_only,
             )
         )
@@ -78,7 +81,7 @@ def packed(said: Sequence[Said], first_number: int) -> bytes:
         lines,
         derived=any(one.key is not None for one in said),
         accepted_ms=1,
-        has_changes=any(one.kind in {"hook", "patch"} for one in said),
+        has_changes=any(one.kind in _CHANGES for one in said),
     )
 
 
@@ -87,7 +90,7 @@ class Person:
     """What should become of a contact.
 
     Attributes:
-        emitted: the names and data of the contact events, in the order in which they were caused.
+        emitted: the names and data of the contact's and segments' events, in the order in which they were caused.
         events: how many events of it there are, those among them.
     """
 
@@ -114,10 +117,10 @@ class Outcome:
 def reference(story: Iterable[Said]) -> Outcome:
     """What should become of it."""
     outcome = Outcome()
-    people, words, keys, seen = {}, {}, {}, set()  # type: ignore[var-annotated]
+    people, words, keys, steps, seen = {}, {}, {}, {}, set()  # type: ignore[var-annotated]
     for place, one in enumerate(story):  # the fold itself; what follows it are the rules for single values
         if one.kind == "erase":
-            for known in (people, words, keys):
+            for known in (people, words, keys, steps):
                 known.pop(one.who, None)
             continue
         if one.key is not None and (one.who, one.key) in seen:
@@ -126,10 +129,19 @@ def reference(story: Iterable[Said]) -> Outcome:
         outcome.derived += one.key is not None
         if one.known_only and one.who not in people:
             continue
+        if one.kind in {"entry", "exit"}:
+            last_ms, was_in = steps.get(one.who, {}).get(one.data, (one.ms, False))
+            if was_in == (one.kind == "entry") or one.ms < last_ms:
+                continue
+            steps.setdefault(one.who, {})[one.data] = one.ms, not was_in
+            outcome.derived += one.key is None
         is_new = one.who not in people
         person, version = people.setdefault(one.who, Person()), (one.ms, place)
         person.created_ms = min(person.created_ms, one.ms)
         person.events += one.kind not in {"hook", "patch"}
+        if one.kind in {"entry", "exit"}:
+            person.emitted.append((f"segment.{one.data}.{one.kind}", None))
+            continue
         if one.kind in {"track", "patch"} and one.data.startswith("{"):
             keys.setdefault(one.who, []).append((version, one.data))
         value = False if one.kind in {"bounce", "complaint"} else one.subscribed

@@ -14,6 +14,7 @@ import httpx
 
 from ingest.app import create_app
 from ingest.contacts import ContactDirectory
+from ingest.segments import SegmentDirectory
 from ingest.sns.source import sns_source
 from penstock.auth import KeyRing, NewKey, new_key
 from penstock.errors import Unavailable
@@ -25,6 +26,7 @@ from penstock.settings import Ingest, Limits, Query, Settings, Sns
 from penstock.telemetry import Metrics
 from schemas.control import KeyKind, Subject, control_key, encode_subject
 from schemas.event import Event
+from schemas.registry import Segment
 from schemas.times import parse_iso, to_ms, to_wire
 from schemas.wire import ErrorResponse
 from tests.support.logs import stored_events
@@ -63,6 +65,20 @@ class KnownContacts:
             raise self.failure
         found = {contact: self.emails.get((project_id, contact), "") for contact in contact_ids}
         return {contact: email for contact, email in found.items() if email}
+
+
+@dataclass
+class KnownSegments:
+    """The segments that a test knows."""
+
+    segments: list[Segment] = field(default_factory=list)
+    failure: Unavailable | None = None
+
+    async def segments_of(self, project_id: str, slugs: Collection[str]) -> Mapping[str, Segment]:
+        """See `ingest.segments.SegmentDirectory`."""
+        if self.failure:
+            raise self.failure
+        return {one.slug: one for one in self.segments if one.project_id == project_id and one.slug in slugs}
 
 
 @dataclass
@@ -152,6 +168,7 @@ async def serving(
     checks: Mapping[str, Check] | None = None,
     sns: Sns | None = None,
     contacts: ContactDirectory | None = None,
+    segments: SegmentDirectory | None = None,
 ) -> AsyncIterator[Api]:
     """The application over a log in `directory`, or over the (open) `log`."""
     settings = Settings(ingest=ingest or Ingest(), query=query or Query(), limits=limits or Limits(), sns=sns or Sns())
@@ -172,6 +189,7 @@ async def serving(
                 checks=checks,
                 sns=source,
                 contacts=contacts or KnownContacts(),
+                segments=segments or KnownSegments(),
             )
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://penstock") as client:
                 project = create_project(own, "test", clock.now_ms())

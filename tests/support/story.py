@@ -66,6 +66,7 @@ class Story:
         expected = reference(self.said)
         assert self.people() == expected.people
         assert counted_in(self.tables, self.project) == sum(person.events for person in expected.people.values())
+        assert members_in(self.tables, self.project) == _members(expected.people)
         sql = "SELECT count() FROM derived_ids WHERE project_id = {project:UUID}"
         remembered = self.tables.select(sql, {"project": self.project})
         assert int(str(remembered[0][0])) == expected.derived
@@ -90,9 +91,30 @@ def people_in(tables: Tables, project: str) -> dict[str, Person]:
     ):
         person = people[str(email)]
         person.events += 1
-        if str(name).startswith("contact."):
+        if str(name).startswith(("contact.", "segment.")):
             person.emitted.append((str(name), json.loads(str(data)) if data else None))
     return people
+
+
+def members_in(tables: Tables, project: str) -> dict[tuple[str, str], int]:
+    """How often each contact changed in each segment, by address and slug; negative where it left it last."""
+    sql = (
+        "SELECT email, slug, count() * if(argMax(entered, (log_offset, log_index)), 1, -1) FROM memberships"
+        " WHERE project_id = {project:UUID} GROUP BY email, slug"
+    )
+    rows = tables.select(sql, {"project": project})
+    return {(str(email), str(slug)): int(str(changes)) for email, slug, changes in rows}
+
+
+def _members(people: dict[str, Person]) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for email, person in people.items():
+        for name, _ in person.emitted:
+            if name.startswith("segment."):
+                _, slug, action = name.split(".")
+                changes = abs(found.get((email, slug), 0)) + 1
+                found[email, slug] = changes if action == "entry" else -changes
+    return found
 
 
 def _person(row: Sequence[object]) -> Person:

@@ -17,6 +17,7 @@ KIB = 1024
 HOOKS: dict[str, dict[str, Any]] = {
     "/v1/hooks/email": {"event": "email.sent", "email": "ada@example.com"},
     "/v1/hooks/contact": {"email": "ada@example.com", "subscribed": False},
+    "/v1/hooks/segment": {"segment": "vip", "email": "ada@example.com", "action": "entry"},
 }
 """A body that is right, for each."""
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from penstock.projects import read_all
+from penstock.control import read_all
 from schemas.control import encode_subject
 from schemas.position import from_token
 from schemas.record import unpack
