@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from consumers.contact_rows import merged_rows
 from penstock.clickhouse.contract import Tables
 from schemas.tables import (
+    CONTACT_CHANGES,
     CONTACTS,
     DERIVED_IDS,
     EVENT_COUNTS,
@@ -14,6 +15,7 @@ from schemas.tables import (
     EVENTS_BY_CONTACT,
     EVENTS_BY_NAME,
     LATE_IDS,
+    MEMBERSHIPS,
     SUBSCRIPTIONS,
 )
 
@@ -24,6 +26,9 @@ _ROWS = {
     DERIVED_IDS: "id, log_partition, log_offset",
     LATE_IDS: "id, project_id, occurred_at, log_partition, log_offset",
     SUBSCRIPTIONS: "project_id, contact_id, occurred_at, subscribed, log_partition, log_offset, log_index",
+    MEMBERSHIPS: "project_id, segment_id, slug, contact_id, email, occurred_at, entered,"
+    " log_partition, log_offset, log_index",
+    CONTACT_CHANGES: "project_id, contact_id, email, log_partition, log_offset",
 }
 """Tables of one row an event, and what of a row must be equal."""
 

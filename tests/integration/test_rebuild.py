@@ -60,7 +60,7 @@ class World:
         self._runner.run(work())
 
     def grow(self) -> None:
-        """Events, one late, a second copy, events that are deleted, a later one of their name, and a contact that leaves."""
+        """Events, one late, a second copy, deleted ones, a later one of their name; a contact that leaves and is changed."""
         once, late = event(derived=True), msgspec.structs.replace(event(), received_at="2026-11-25T07:00:00.000Z")
         self.append([event() for _ in range(19)] + [late, once, once] + [event(name="doomed") for _ in range(6)])
         deletion = Deletion(event().id, once.project_id, "doomed")
@@ -70,8 +70,10 @@ class World:
 
         self._runner.run(mark())
         leaves = msgspec.structs.replace(event(contact=late.contact_id), subscribed=False)
-        self.append([event(name="doomed"), leaves])
-        self.expected += 23 if self.expected else 24  # the deletion also removes the later one of the last time
+        enters = msgspec.structs.replace(event(name="segment.vip.entry", contact=late.contact_id, data=""), change=True)
+        changes = msgspec.structs.replace(event(name="", contact=late.contact_id), change=True)
+        self.append([event(name="doomed"), leaves, enters, changes])
+        self.expected += 24 if self.expected else 25  # the deletion also removes the later one of the last time
 
     def pipeline(self, generations: Generations | None = None) -> Pipeline:
         return Pipeline(
@@ -200,11 +202,13 @@ FAULTS: dict[str, tuple[str, dict[str, tuple[int, int]]]] = {
         "INSERT INTO event_counts SELECT * REPLACE (toUInt64(1) AS count) FROM event_counts LIMIT 1",
         {"event_counts": (0, 1)},
     ),
-    "derived ids that are gone": ("DELETE FROM derived_ids WHERE 1", {"derived_ids": (2, 0)}),
+    "derived ids that are gone": ("DELETE FROM derived_ids WHERE 1", {"derived_ids": (3, 0)}),
     "a contact of whom more is said": (
         "INSERT INTO contacts SELECT * REPLACE (version + 2 AS version) FROM contacts ORDER BY version DESC LIMIT 1",
         {"contacts": (1, 1)},
     ),
+    "entries that are gone": ("DELETE FROM memberships WHERE 1", {"memberships": (1, 0)}),
+    "changes of contacts that are gone": ("DELETE FROM contact_changes WHERE 1", {"contact_changes": (1, 0)}),
     "subscriptions that are gone": ("DELETE FROM subscriptions WHERE 1", {"subscriptions": (1, 0)}),
 }
 

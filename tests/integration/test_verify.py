@@ -440,7 +440,7 @@ def test_a_contact_of_which_the_log_has_nothing_is_orphaned(embedded_proof: Proo
             "orphaned in contacts: data.b",
         ),
         ("toUInt64(0) AS first_offset", "orphaned in contacts: its first event"),
-        ("last_offset + 100 AS last_offset", "orphaned in contacts: its last event"),
+        ("last_offset + 4 AS last_offset", "orphaned in contacts: its last event"),
         ("created_at - 1 AS created_at", "orphaned in contacts: its earliest event"),
     ],
 )

@@ -173,7 +173,7 @@ def event(
 
 def entry(one: Event, partitions: int = 6) -> Entry:
     """The event on its way into the log."""
-    return Entry(partition_of(one.contact_id, partitions), encode_event(one), one.derived)
+    return Entry(partition_of(one.contact_id, partitions), encode_event(one), one.derived, one.change)
 
 
 def entries(count: int, partitions: int = 6) -> list[Entry]:
