@@ -13,6 +13,8 @@ from fastapi import FastAPI
 
 from consumers.loop import WriterLoop, step_back
 from consumers.pipeline import Pipeline
+from consumers.segments.following import Workplace as SegmentPlace
+from consumers.segments.service import SegmentService
 from ingest.intake import Intake
 from ingest.routes import direct_routes, write_routes
 from ingest.sns.source import SnsSource, sns_source
@@ -79,8 +81,13 @@ class Embedded:
         control = control_of(log)
         control.follower.start()
         generations = Generations(tables)
-        writer = self._writer(log, generations)
+        pipeline = self._pipeline(log, generations)
+        writer = WriterLoop(
+            self._settings.writer, log=log, pipeline=pipeline, clock=self._clock, on_failure=self._on_failure
+        )
+        segments = SegmentService(SegmentPlace(log, generations, control.registry, self._clock), pipeline.stored)
         writer.start()
+        segments.start()
         try:
             await asyncio.to_thread(self._first_project, log, control)
             workplace = Workplace(self._settings, log, generations)
@@ -91,16 +98,19 @@ class Embedded:
             ):
                 yield app
         finally:
+            await asyncio.to_thread(segments.stop)
             await asyncio.to_thread(writer.stop)
             await asyncio.to_thread(control.follower.stop)
 
-    def _writer(self, log: SqliteLog, generations: Generations) -> WriterLoop:
-        writer, clock = self._settings.writer, self._clock
-        owner = f"{socket.gethostname()}/{os.getpid()}"
-        pipeline = Pipeline(
-            writer, log=log, for_writing=generations.for_writing, clock=clock, metrics=self._metrics, owner=owner
+    def _pipeline(self, log: SqliteLog, generations: Generations) -> Pipeline:
+        return Pipeline(
+            self._settings.writer,
+            log=log,
+            for_writing=generations.for_writing,
+            clock=self._clock,
+            metrics=self._metrics,
+            owner=f"{socket.gethostname()}/{os.getpid()}",
         )
-        return WriterLoop(writer, log=log, pipeline=pipeline, clock=clock, on_failure=self._on_failure)
 
     def _first_project(self, log: SqliteLog, control: Control) -> None:
         if not control.follower.wait(_KEYS_SECONDS):

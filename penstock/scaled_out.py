@@ -109,6 +109,8 @@ async def open_consume(settings: Settings, on_failure: Callable[[Exception], Non
     """Consume: Kafka's group, the tables, and a few routes that tell how it goes."""
     from consumers.faust_app import WriterApp  # noqa: PLC0415 - faust takes half a second to import
     from consumers.pipeline import Pipeline  # noqa: PLC0415
+    from consumers.segments.following import Workplace as SegmentPlace  # noqa: PLC0415
+    from consumers.segments.service import SegmentService  # noqa: PLC0415
 
     log, tables, metrics, clock = KafkaLog(settings.kafka), make_tables(settings), Metrics(), SystemClock()
     log.open()
@@ -125,7 +127,13 @@ async def open_consume(settings: Settings, on_failure: Callable[[Exception], Non
     shell = install(app, metrics, access=settings.log.access)
     joining = asyncio.create_task(writer.run())
     try:
-        yield shell
+        async with _followed(log) as control:
+            segments = SegmentService(SegmentPlace(log, generations, control.registry, clock), pipeline.stored)
+            segments.start()
+            try:
+                yield shell
+            finally:
+                await asyncio.to_thread(segments.stop)
     finally:
         await writer.stop()
         await joining

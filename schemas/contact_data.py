@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-_IGNORED = frozenset({"id", "email", "plunk_id", "plunk_email", "unsubscribeUrl", "subscribeUrl", "manageUrl"})
+IGNORED_KEYS = frozenset({"id", "email", "plunk_id", "plunk_email", "unsubscribeUrl", "subscribeUrl", "manageUrl"})
 """Keys that an event may have and a contact has not, or not from there."""
 
 _NULL = b"null"
@@ -36,7 +36,7 @@ def counting_members(data: str | bytes) -> dict[str, bytes]:
     return {
         key: text
         for key, value in _decode_members(data).items()
-        if (text := bytes(value)) != _EMPTY and key not in _IGNORED and not (text[:1] == b"{" and _is_passing(text))
+        if (text := bytes(value)) != _EMPTY and key not in IGNORED_KEYS and not (text[:1] == b"{" and _is_passing(text))
     }
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from penstock.clickhouse.contract import Parameter, Row, Tables
+from penstock.clickhouse.contract import Parameter, Row, Selectable, Tables
 from penstock.errors import TablesHeld, WriterFenced
 from schemas.tables import GENERATIONS
 
@@ -67,6 +67,11 @@ class Generations:
         if number not in self._known:
             self._known[number] = Generation(number, self._first.beside(self.database(number)))
         return self._known[number]
+
+    @property
+    def shared(self) -> Tables:
+        """The tables that all generations share: those of the first one that a rebuild leaves as they are."""
+        return self._first
 
     def database(self, number: int) -> str:
         """The name of a generation's database."""
@@ -140,6 +145,11 @@ class LiveTables:
     def __init__(self, generations: Generations) -> None:
         self._generations = generations
         self._known: tuple[float, Tables] | None = None
+
+    @property
+    def shared(self) -> Selectable:
+        """See `Generations.shared`."""
+        return self._generations.shared
 
     def refresh(self) -> Tables:
         """The tables that are live now."""

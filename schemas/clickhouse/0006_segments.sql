@@ -51,12 +51,14 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS contact_changes_view TO contact_changes A
 SELECT log_partition, log_offset, project_id, contact_id, email FROM contact_facts WHERE is_change;
 
 -- How far segments are evaluated: of a partition (the segment is zero) up to which offset, of a segment in a partition
--- which revision of it all contacts were compared with. All generations of tables share the first one's.
+-- which revision of it all contacts were compared with, and which revisions of those that it refers to. All generations
+-- of tables share the first one's.
 CREATE TABLE IF NOT EXISTS segment_progress
 (
     log_partition UInt16,
     segment_id UUID,
     revision String,
+    referred String,
     evaluated_through Int64,
     evaluated_at DateTime64(3, 'UTC'),
     written_at DateTime64(6, 'UTC') DEFAULT now64(6)

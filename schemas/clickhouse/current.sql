@@ -258,6 +258,7 @@ CREATE TABLE segment_progress
     `log_partition` UInt16,
     `segment_id` UUID,
     `revision` String,
+    `referred` String,
     `evaluated_through` Int64,
     `evaluated_at` DateTime64(3, 'UTC'),
     `written_at` DateTime64(6, 'UTC') DEFAULT now64(6)

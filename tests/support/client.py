@@ -46,6 +46,22 @@ class Client:
         url = f"{self._ingest(instance)}/v1/hooks/contact"
         return self._accepted(self._http.post(url, headers=self._project.reading, json=body))
 
+    def report_membership(self, body: Any, *, instance: int = 0) -> dict[str, Any]:
+        """Posts to the hook of segments, which must accept it; returns the answer."""
+        url = f"{self._ingest(instance)}/v1/hooks/segment"
+        return self._accepted(self._http.post(url, headers=self._project.reading, json=body))
+
+    def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """Any other request to the query API."""
+        url = f"{self._deployment.query_url}{path}"
+        return self._http.request(method, url, headers=self._project.reading, json=body)
+
+    def create(self, path: str, body: Any) -> dict[str, Any]:
+        """Makes a segment or a workflow, which must be taken."""
+        answer = self.ask("POST", path, body)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
     def change(self, contact: str, body: Any) -> httpx.Response:
         """Changes a contact."""
         return self._http.patch(self._contact(contact), headers=self._project.reading, json=body)

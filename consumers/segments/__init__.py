@@ -1,0 +1,1 @@
+"""Who is in which tracked segment: evaluated behind the writer, told to the log."""

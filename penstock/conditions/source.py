@@ -1,0 +1,171 @@
+"""The columns that conditions look at: a row per contact, folded in one pass over its rows, its events counted in one.
+
+Whoever compiles a condition asks for columns; what was asked for is read, and no more.
+"""
+
+# ruff: noqa: S608 - what callers choose are parameters; only names and integers of ours stand in the text
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from penstock.conditions.bound import Bound
+from penstock.conditions.tree import EventFilter, Operator
+from penstock.conditions.values import at_path, holds, last_of, members, readable
+from schemas.contact_data import IGNORED_KEYS
+from schemas.tables import CONTACTS, EVENTS_BY_CONTACT, EVENTS_BY_NAME, MEMBERSHIPS
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which contacts of a project are meant.
+
+    Attributes:
+        emails, contact_ids: of the same contacts, in any order; None for all.
+        partitions: only contacts whose events are in these partitions of the log; None for all.
+    """
+
+    emails: Sequence[str] | None = None
+    contact_ids: Sequence[str] | None = None
+    partitions: Sequence[int] | None = None
+
+
+class Source:
+    """See the module. Columns that are always there: `email`, `contact_id`, `log_partition` and `first_offset`."""
+
+    def __init__(self, project_id: str, scope: Scope, now_ms: int, bound: Bound) -> None:
+        self._project = bound.uuid(project_id)
+        self._scope = scope
+        self._now_ms = now_ms
+        self._bound = bound
+        self._keys: dict[str, str] = {}
+        self._events: dict[EventFilter, str] = {}
+        self._segments: dict[str, str] = {}
+
+    def data(self, path: Sequence[str]) -> str:
+        """The value at a path in the contact's data; see `penstock.conditions.values`."""
+        first, *rest = path
+        if first in IGNORED_KEYS:
+            return "''"
+        column = self._keys.setdefault(first, f"data_{len(self._keys)}")
+        return at_path(column, [self._bound.text(key) for key in rest])
+
+    def events(self, one: EventFilter) -> str:
+        """How many events meet the filter; of `triggeredOlderThan` whether the last one is old enough."""
+        return self._events.setdefault(one, f"events_{len(self._events)}")
+
+    def membership(self, segment_id: str) -> str:
+        """Whether the contact is in a segment whose membership is computed elsewhere."""
+        return self._segments.setdefault(segment_id, f"member_{len(self._segments)}")
+
+    def sql(self) -> str:
+        """The statement; once everything was asked for."""
+        sql = self._contacts()
+        for part, columns in ((self._counted(), self._events.values()), (self._members(), self._segments.values())):
+            if part:
+                names = ", ".join(["contact.*", *columns])
+                sql = f"SELECT {names} FROM ({sql}) AS contact LEFT JOIN ({part}) AS more USING contact_id"
+        return sql
+
+    def _contacts(self) -> str:
+        keys = "".join(
+            f", argMaxIf(value_{column}, at, {_counts(f'value_{column}')}) AS last_{column},"
+            f" if(last_{column} = 'null', '', last_{column}) AS {column}"
+            for column in self._keys.values()
+        )
+        return (
+            "SELECT email, any(contact) AS contact_id, any(part) AS log_partition, min(first) AS first_offset,"
+            " toInt64(min(created)) AS created_ms, max(said) AS word, max(at) AS version,"
+            " greatest(created_ms, toInt64(bitShiftRight(word, 80)), toInt64(bitShiftRight(version, 80)))"
+            " AS updated_ms,"
+            f" toUInt8(bitAnd(word, 1)) AS is_subscribed{keys}"
+            f" FROM ({self._shapes()}) GROUP BY email"
+        )
+
+    def _shapes(self) -> str:
+        text = ", argMaxMerge(data) AS text" if self._keys else ""
+        rows = (
+            "SELECT email, shape, any(contact_id) AS contact, any(log_partition) AS part, min(first_offset) AS first,"
+            f" toUnixTimestamp64Milli(min(created_at)) AS created, max(subscription) AS said, max(version) AS at{text}"
+            f" FROM {CONTACTS} WHERE project_id = {self._project} AND email != ''{self._restricted('email')}"
+            " GROUP BY email, shape"
+        )
+        if not self._keys:
+            return rows
+        values = "".join(
+            f", {last_of('pairs', self._bound.text(key))} AS value_{column}" for key, column in self._keys.items()
+        )
+        return f"SELECT *, {members(readable('text'))} AS pairs{values} FROM ({rows})"
+
+    def _restricted(self, column: str) -> str:
+        """The scope's condition, by the column of the sort key."""
+        found = ""
+        listed = self._scope.emails if column == "email" else self._scope.contact_ids
+        if listed is not None:
+            kind = "String" if column == "email" else "UUID"
+            found += f" AND {column} IN {self._bound.texts(listed, kind)}"
+        if self._scope.partitions is not None:
+            found += f" AND log_partition IN ({', '.join(str(int(number)) for number in self._scope.partitions)})"
+        return found
+
+    def _counted(self) -> str:
+        if not self._events:
+            return ""
+        table = EVENTS_BY_NAME if self._scope.contact_ids is None else EVENTS_BY_CONTACT
+        names = self._bound.texts(sorted({one.name for one in self._events}))
+        counts = "".join(f", {self._count(one)} AS {column}" for one, column in self._events.items())
+        return (
+            f"SELECT contact_id{counts} FROM {table} WHERE project_id = {self._project} AND name IN {names}"
+            f"{self._since()}{self._restricted('contact_id')} GROUP BY contact_id"
+        )
+
+    def _since(self) -> str:
+        """Where all filters look back only so far, no more is read."""
+        spans = [one.span_ms for one in self._events if one.operator is not Operator.TRIGGERED_OLDER]
+        if len(spans) < len(self._events) or None in spans:
+            return ""
+        return f" AND {self._after(max(span for span in spans if span is not None))}"
+
+    def _after(self, span_ms: int) -> str:
+        since = self._bound.integer(max(0, self._now_ms - span_ms))
+        return f"occurred_at >= fromUnixTimestamp64Milli({since}, 'UTC')"
+
+    def _count(self, one: EventFilter) -> str:
+        parts = [f"name = {self._bound.text(one.name)}"]
+        for of_data in one.where:
+            value = at_path(readable("data"), [self._bound.text(key) for key in of_data.path])
+            parts.append(holds(of_data, value, self._now_ms, self._bound))
+        if one.operator is Operator.TRIGGERED_OLDER:
+            condition = " AND ".join(parts)
+            recent = self._after(one.span_ms or 0)
+            return f"toUInt64(countIf({condition}) > 0 AND countIf({condition} AND {recent}) = 0)"
+        if one.span_ms is not None:
+            parts.append(self._after(one.span_ms))
+        return f"countIf({' AND '.join(parts)})"
+
+    def _members(self) -> str:
+        if not self._segments:
+            return ""
+        states = "".join(
+            f", argMaxIf(entered, (log_offset, log_index), segment_id = {self._bound.uuid(id_)}) AS {column}"
+            for id_, column in self._segments.items()
+        )
+        ids = self._bound.texts(sorted(self._segments), "UUID")
+        return (
+            f"SELECT contact_id{states} FROM {MEMBERSHIPS} WHERE project_id = {self._project} AND segment_id IN {ids}"
+            f"{self._restricted('contact_id')} GROUP BY contact_id"
+        )
+
+
+def _counts(value: str) -> str:
+    """Whether a member of an event's data says anything of the contact; see `schemas.contact_data`."""
+    pairs = members(value)
+    passing = (
+        f"(position({value}, '\"persistent\"') > 0 AND {last_of(pairs, quoted('persistent'))} = 'false'"
+        f" AND arrayExists(pair -> pair.1 = 'value', {pairs}))"
+    )
+    return f"{value} NOT IN ('', '\"\"') AND NOT {passing}"
+
+
+def quoted(constant: str) -> str:
+    """A constant of ours."""
+    return f"'{constant}'"

@@ -1,0 +1,104 @@
+"""JSON values in ClickHouse's terms: members of objects, and comparisons of types and values. Texts of SQL; pure.
+
+The engine's parser turns away an object with a number beyond the doubles, and makes a string of an integer beyond 64
+bits. An object that may have such a number goes through `readable` first, which writes its numbers as doubles.
+A value is the text of JSON; "" stands for one that is lacking, which a null is as well.
+"""
+
+from collections.abc import Sequence
+
+from penstock.conditions.bound import Bound
+from penstock.conditions.faults import LARGEST
+from penstock.conditions.tree import DataFilter, Operator, Scalar
+
+_LARGE_NUMBER = "[0-9]{19}|[eE][+-]?[0-9]{3}"
+_TOKENS = '(?s)"(?:[^"\\\\\\\\]|\\\\\\\\.)*"|-?[0-9][0-9.eE+-]*|[^"0-9-]+'
+_ISO = (
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    "([Tt ][0-9]{2}:[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?)?$"
+)
+_ORDERS = {
+    Operator.GREATER: ">",
+    Operator.GREATER_OR_EQUAL: ">=",
+    Operator.LESS: "<",
+    Operator.LESS_OR_EQUAL: "<=",
+}
+
+
+def readable(text: str) -> str:
+    """An object's text, with numbers that the parser reads."""
+    number = f"least(greatest(toFloat64OrZero(token), -{LARGEST!r}), {LARGEST!r})"
+    token = f"if(match(token, '^-?[0-9]'), toString({number}), token)"
+    return (
+        f"if(match({text}, '{_LARGE_NUMBER}'), "
+        f"arrayStringConcat(arrayMap(token -> {token}, extractAll({text}, '{_TOKENS}'))), {text})"
+    )
+
+
+def members(text: str) -> str:
+    """The members of an object, as pairs in their order; none of what is no object."""
+    return f"JSONExtractKeysAndValuesRaw({text})"
+
+
+def last_of(pairs: str, key: str) -> str:
+    """The value of a key: of several that are equal the last one counts."""
+    return f"tupleElement(arrayLast(pair -> pair.1 = {key}, {pairs}), 2)"
+
+
+def at_path(value: str, keys: Sequence[str]) -> str:
+    """The value at a path of keys within a value."""
+    for key in keys:
+        value = last_of(members(value), key)
+    return f"if({value} = 'null', '', {value})"
+
+
+def holds(one: DataFilter, value: str, now_ms: int, bound: Bound) -> str:
+    """Whether a filter holds of a value."""
+    match one.operator:
+        case Operator.EXISTS | Operator.NOT_EXISTS:
+            return f"{value} {'!=' if one.operator is Operator.EXISTS else '='} ''"
+        case Operator.EQUALS | Operator.NOT_EQUALS:
+            return _unless(one.operator is Operator.NOT_EQUALS, value, _equals(value, one.value, bound))
+        case Operator.CONTAINS | Operator.NOT_CONTAINS:
+            return _unless(one.operator is Operator.NOT_CONTAINS, value, _contains(value, one.value, bound))
+        case Operator.WITHIN | Operator.OLDER:
+            return _aged(one, value, now_ms, bound)
+    return _ordered(value, one.value, _ORDERS[one.operator], bound)
+
+
+def _unless(is_negative: bool, value: str, found: str) -> str:
+    """The negative form does not hold of a value that is lacking."""
+    return f"({value} != '' AND NOT {found})" if is_negative else found
+
+
+def _equals(value: str, wanted: Scalar | None, bound: Bound) -> str:
+    if isinstance(wanted, bool):
+        return f"({value} = '{'true' if wanted else 'false'}')"
+    return _ordered(value, wanted, "=", bound)
+
+
+def _ordered(value: str, wanted: Scalar | None, order: str, bound: Bound) -> str:
+    """Numbers compare with numbers only, strings with strings, in the order of their characters' numbers."""
+    if isinstance(wanted, str):
+        return f"(startsWith({value}, '\"') AND JSONExtractString({value}) {order} {bound.text(wanted)})"
+    return f"(match({value}, '^-?[0-9]') AND JSONExtractFloat({value}) {order} {bound.number(float(wanted or 0))})"
+
+
+def _contains(value: str, wanted: Scalar | None, bound: Bound) -> str:
+    item = f"arrayExists(item -> {_equals('item', wanted, bound)}, JSONExtractArrayRaw({value}))"
+    in_array = f"(startsWith({value}, '[') AND {item})"
+    if not isinstance(wanted, str):
+        return in_array
+    in_string = f"startsWith({value}, '\"') AND position(JSONExtractString({value}), {bound.text(wanted)}) > 0"
+    return f"({in_string} OR {in_array})"
+
+
+def _aged(one: DataFilter, value: str, now_ms: int, bound: Bound) -> str:
+    text = f"JSONExtractString({value})"
+    moment = f"parseDateTime64BestEffortOrNull(replaceOne(upper({text}), ',', '.'), 3, 'UTC')"
+    order = ">=" if one.operator is Operator.WITHIN else "<"
+    since = bound.integer(now_ms - one.span_ms)
+    return (
+        f"(startsWith({value}, '\"') AND match({text}, '{_ISO}')"
+        f" AND ifNull(toUnixTimestamp64Milli({moment}) {order} {since}, 0))"
+    )
