@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from penstock.conditions.bound import Bound
 from penstock.conditions.tree import EventFilter, Operator
-from penstock.conditions.values import at_path, holds, last_of, members, readable
+from penstock.conditions.values import at_path, holds, last_of, members, plain, readable
 from schemas.contact_data import IGNORED_KEYS
 from schemas.tables import CONTACTS, EVENTS_BY_CONTACT, EVENTS_BY_NAME, MEMBERSHIPS
 
@@ -37,7 +37,7 @@ class Source:
         self._scope = scope
         self._now_ms = now_ms
         self._bound = bound
-        self._keys: dict[str, str] = {}
+        self._keys: set[str] = set()
         self._events: dict[EventFilter, str] = {}
         self._segments: dict[str, str] = {}
 
@@ -46,8 +46,9 @@ class Source:
         first, *rest = path
         if first in IGNORED_KEYS:
             return "''"
-        column = self._keys.setdefault(first, f"data_{len(self._keys)}")
-        return at_path(column, [self._bound.text(key) for key in rest])
+        self._keys.add(first)
+        value = f"values[{self._bound.text(first)}]"
+        return at_path(value, [self._bound.text(key) for key in rest]) if rest else value
 
     def events(self, one: EventFilter) -> str:
         """How many events meet the filter; of `triggeredOlderThan` whether the last one is old enough."""
@@ -67,17 +68,16 @@ class Source:
         return sql
 
     def _contacts(self) -> str:
-        keys = "".join(
-            f", argMaxIf(value_{column}, at, {_counts(f'value_{column}')}) AS last_{column},"
-            f" if(last_{column} = 'null', '', last_{column}) AS {column}"
-            for column in self._keys.values()
+        """One row per contact. Of each key that was asked for, the value that was set last stands first."""
+        values = (
+            ", arrayReverseSort(pair -> pair.2, groupArrayArray(pairs)) AS last_first"
+            ", mapFromArrays(last_first.1, last_first.3) AS values"
         )
         return (
             "SELECT email, any(contact) AS contact_id, any(part) AS log_partition, min(first) AS first_offset,"
             " toInt64(min(created)) AS created_ms, max(said) AS word, max(at) AS version,"
             " greatest(created_ms, toInt64(bitShiftRight(word, 80)), toInt64(bitShiftRight(version, 80)))"
-            " AS updated_ms,"
-            f" toUInt8(bitAnd(word, 1)) AS is_subscribed{keys}"
+            f" AS updated_ms, toUInt8(bitAnd(word, 1)) AS is_subscribed{values if self._keys else ''}"
             f" FROM ({self._shapes()}) GROUP BY email"
         )
 
@@ -91,10 +91,17 @@ class Source:
         )
         if not self._keys:
             return rows
-        values = "".join(
-            f", {last_of('pairs', self._bound.text(key))} AS value_{column}" for key, column in self._keys.items()
+        keys = self._bound.texts(sorted(self._keys))
+        counting = (
+            f"has({keys}, pair.1) AND index = arrayLastIndex(other -> other.1 = pair.1, all_pairs)"
+            f" AND {_counts('pair.2')}"
         )
-        return f"SELECT *, {members(readable('text'))} AS pairs{values} FROM ({rows})"
+        return (
+            f"SELECT * EXCEPT text, {members(readable('text'))} AS all_pairs,"
+            f" arrayMap(pair -> (pair.1, at, {plain('pair.2')}),"
+            f" arrayFilter((pair, index) -> {counting}, all_pairs, arrayEnumerate(all_pairs))) AS pairs"
+            f" FROM ({rows})"
+        )
 
     def _restricted(self, column: str) -> str:
         """The scope's condition, by the column of the sort key."""
@@ -158,14 +165,9 @@ class Source:
 
 def _counts(value: str) -> str:
     """Whether a member of an event's data says anything of the contact; see `schemas.contact_data`."""
-    pairs = members(value)
+    pairs, persistent = members(value), "'persistent'"
     passing = (
-        f"(position({value}, '\"persistent\"') > 0 AND {last_of(pairs, quoted('persistent'))} = 'false'"
-        f" AND arrayExists(pair -> pair.1 = 'value', {pairs}))"
+        f"(startsWith({value}, '{{') AND position({value}, '\"persistent\"') > 0"
+        f" AND {last_of(pairs, persistent)} = 'false' AND arrayExists(member -> member.1 = 'value', {pairs}))"
     )
-    return f"{value} NOT IN ('', '\"\"') AND NOT {passing}"
-
-
-def quoted(constant: str) -> str:
-    """A constant of ours."""
-    return f"'{constant}'"
+    return f"{value} != '\"\"' AND NOT {passing}"

@@ -2,7 +2,9 @@
 
 The engine's parser turns away an object with a number beyond the doubles, and makes a string of an integer beyond 64
 bits. An object that may have such a number goes through `readable` first, which writes its numbers as doubles.
-A value is the text of JSON; "" stands for one that is lacking, which a null is as well.
+
+A value is written so that most comparisons are one step: a string is an `s` and the string itself, null and what is
+lacking are "", all else is its JSON.
 """
 
 from collections.abc import Sequence
@@ -42,14 +44,19 @@ def members(text: str) -> str:
 
 def last_of(pairs: str, key: str) -> str:
     """The value of a key: of several that are equal the last one counts."""
-    return f"tupleElement(arrayLast(pair -> pair.1 = {key}, {pairs}), 2)"
+    return f"tupleElement(arrayLast(one -> one.1 = {key}, {pairs}), 2)"
+
+
+def plain(value: str) -> str:
+    """A value, see the module, of its JSON."""
+    return f"multiIf(startsWith({value}, '\"'), concat('s', JSONExtractString({value})), {value} = 'null', '', {value})"
 
 
 def at_path(value: str, keys: Sequence[str]) -> str:
-    """The value at a path of keys within a value."""
+    """The value at a path of keys within JSON."""
     for key in keys:
         value = last_of(members(value), key)
-    return f"if({value} = 'null', '', {value})"
+    return plain(value)
 
 
 def holds(one: DataFilter, value: str, now_ms: int, bound: Bound) -> str:
@@ -74,31 +81,32 @@ def _unless(is_negative: bool, value: str, found: str) -> str:
 def _equals(value: str, wanted: Scalar | None, bound: Bound) -> str:
     if isinstance(wanted, bool):
         return f"({value} = '{'true' if wanted else 'false'}')"
+    if isinstance(wanted, str):
+        return f"({value} = {bound.text(f's{wanted}')})"
     return _ordered(value, wanted, "=", bound)
 
 
 def _ordered(value: str, wanted: Scalar | None, order: str, bound: Bound) -> str:
     """Numbers compare with numbers only, strings with strings, in the order of their characters' numbers."""
     if isinstance(wanted, str):
-        return f"(startsWith({value}, '\"') AND JSONExtractString({value}) {order} {bound.text(wanted)})"
-    return f"(match({value}, '^-?[0-9]') AND JSONExtractFloat({value}) {order} {bound.number(float(wanted or 0))})"
+        return f"(startsWith({value}, 's') AND {value} {order} {bound.text(f's{wanted}')})"
+    return f"ifNull(toFloat64OrNull({value}) {order} {bound.number(float(wanted or 0))}, 0)"
 
 
 def _contains(value: str, wanted: Scalar | None, bound: Bound) -> str:
-    item = f"arrayExists(item -> {_equals('item', wanted, bound)}, JSONExtractArrayRaw({value}))"
+    item = f"arrayExists(item -> {_equals(plain('item'), wanted, bound)}, JSONExtractArrayRaw({value}))"
     in_array = f"(startsWith({value}, '[') AND {item})"
     if not isinstance(wanted, str):
         return in_array
-    in_string = f"startsWith({value}, '\"') AND position(JSONExtractString({value}), {bound.text(wanted)}) > 0"
-    return f"({in_string} OR {in_array})"
+    return f"((startsWith({value}, 's') AND position({value}, {bound.text(wanted)}, 2) > 0) OR {in_array})"
 
 
 def _aged(one: DataFilter, value: str, now_ms: int, bound: Bound) -> str:
-    text = f"JSONExtractString({value})"
+    text = f"substring({value}, 2)"
     moment = f"parseDateTime64BestEffortOrNull(replaceOne(upper({text}), ',', '.'), 3, 'UTC')"
     order = ">=" if one.operator is Operator.WITHIN else "<"
     since = bound.integer(now_ms - one.span_ms)
     return (
-        f"(startsWith({value}, '\"') AND match({text}, '{_ISO}')"
+        f"(startsWith({value}, 's') AND match({text}, '{_ISO}')"
         f" AND ifNull(toUnixTimestamp64Milli({moment}) {order} {since}, 0))"
     )
