@@ -1,7 +1,5 @@
 """Where what a segment's condition says differs from what the log says of who is in it: one statement."""
 
-
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
