@@ -15,6 +15,8 @@ from consumers.loop import WriterLoop, step_back
 from consumers.pipeline import Pipeline
 from consumers.segments.following import Workplace as SegmentPlace
 from consumers.segments.service import SegmentService
+from consumers.webhooks.place import Workplace as WebhookPlace
+from consumers.webhooks.service import WebhookService
 from ingest.intake import Intake
 from ingest.routes import direct_routes, write_routes
 from ingest.sns.source import SnsSource, sns_source
@@ -85,9 +87,10 @@ class Embedded:
         writer = WriterLoop(
             self._settings.writer, log=log, pipeline=pipeline, clock=self._clock, on_failure=self._on_failure
         )
-        segments = SegmentService(SegmentPlace(log, generations, control.registry, self._clock), pipeline.stored)
+        behind = self._behind(log, generations, control, pipeline)
         writer.start()
-        segments.start()
+        for service in behind:
+            service.start()
         try:
             await asyncio.to_thread(self._first_project, log, control)
             workplace = Workplace(self._settings, log, generations)
@@ -98,7 +101,8 @@ class Embedded:
             ):
                 yield app
         finally:
-            await asyncio.to_thread(segments.stop)
+            for service in behind:
+                await asyncio.to_thread(service.stop)
             await asyncio.to_thread(writer.stop)
             await asyncio.to_thread(control.follower.stop)
 
@@ -111,6 +115,16 @@ class Embedded:
             metrics=self._metrics,
             owner=f"{socket.gethostname()}/{os.getpid()}",
         )
+
+    def _behind(
+        self, log: SqliteLog, generations: Generations, control: Control, pipeline: Pipeline
+    ) -> tuple[SegmentService, WebhookService]:
+        """What follows the writer."""
+        place = WebhookPlace(
+            log, generations, control.registry, control.follower, pipeline.stored, self._metrics, self._clock
+        )
+        segments = SegmentPlace(log, generations, control.registry, self._clock)
+        return SegmentService(segments, pipeline.stored), WebhookService(place, self._settings.webhooks)
 
     def _first_project(self, log: SqliteLog, control: Control) -> None:
         if not control.follower.wait(_KEYS_SECONDS):
@@ -144,6 +158,7 @@ class Embedded:
                 markers=log,
                 contacts=contacts,
                 registrar=Registrar(log, control.follower, control.registry),
+                shared=live.shared,
                 metrics=metrics,
             )
         )

@@ -111,6 +111,8 @@ async def open_consume(settings: Settings, on_failure: Callable[[Exception], Non
     from consumers.pipeline import Pipeline  # noqa: PLC0415
     from consumers.segments.following import Workplace as SegmentPlace  # noqa: PLC0415
     from consumers.segments.service import SegmentService  # noqa: PLC0415
+    from consumers.webhooks.place import Workplace as WebhookPlace  # noqa: PLC0415
+    from consumers.webhooks.service import WebhookService  # noqa: PLC0415
 
     log, tables, metrics, clock = KafkaLog(settings.kafka), make_tables(settings), Metrics(), SystemClock()
     log.open()
@@ -129,11 +131,15 @@ async def open_consume(settings: Settings, on_failure: Callable[[Exception], Non
     try:
         async with _followed(log) as control:
             segments = SegmentService(SegmentPlace(log, generations, control.registry, clock), pipeline.stored)
+            place = WebhookPlace(log, generations, control.registry, control.follower, pipeline.stored, metrics, clock)
+            webhooks = WebhookService(place, settings.webhooks)
             segments.start()
+            webhooks.start()
             try:
                 yield shell
             finally:
                 await asyncio.to_thread(segments.stop)
+                await asyncio.to_thread(webhooks.stop)
     finally:
         await writer.stop()
         await joining

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -106,6 +106,19 @@ class Sns(_Group):
     ca_file: str = Field("", description="PEM file of the authorities to trust; empty: the public ones.")
 
 
+class Webhooks(_Group):
+    """What is sent to the endpoints of workflows."""
+
+    allowed_addresses: list[IPvAnyNetwork] = Field(
+        default_factory=list, description="Networks that may be reached although they are not public (JSON list)."
+    )
+    allowed_ports: list[int] = Field(default_factory=list, description="The only ports of endpoints; empty: any.")
+    timeout_seconds: float = Field(15, gt=0, le=120, description="Of an attempt, the answer included.")
+    max_connections: int = Field(256, ge=2, le=10_000, description="Attempts at the same time, of all endpoints.")
+    per_endpoint: int = Field(16, ge=2, le=1000, description="Attempts at the same time, of one endpoint.")
+    ca_file: str = Field("", description="PEM file of the authorities to trust; empty: the public ones.")
+
+
 class Log(_Group):
     """What the process says of itself."""
 
@@ -149,6 +162,7 @@ class Settings(BaseSettings):
     query: Query = Field(default_factory=Query)
     limits: Limits = Field(default_factory=Limits)
     sns: Sns = Field(default_factory=Sns)
+    webhooks: Webhooks = Field(default_factory=Webhooks)
     log: Log = Field(default_factory=Log)
 
     @classmethod

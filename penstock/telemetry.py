@@ -74,6 +74,20 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.webhook_attempts = Counter(
+            "penstock_webhook_attempts", "Attempts of deliveries.", ["outcome"], registry=self.registry
+        )
+        for outcome in ("delivered", "failed", "dead"):
+            self.webhook_attempts.labels(outcome)
+        self.webhooks_open = Gauge(
+            "penstock_webhooks_open", "Deliveries that are to be tried, as far as known here.", registry=self.registry
+        )
+        self.webhook_seconds = Histogram(
+            "penstock_webhook_seconds",
+            "From an event's receipt to its delivery, of first attempts.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self.query_seconds = Histogram(
             "penstock_query_seconds", "One read of the tables.", ["query"], buckets=_SECONDS, registry=self.registry
         )

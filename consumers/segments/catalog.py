@@ -2,18 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
-from penstock.conditions.reading import read_condition
+from penstock.conditions.kept import kept_condition
 from penstock.conditions.tree import Condition, passes_with_time, segment_ids
 from penstock.registry import Registry
 from schemas.registry import Segment
-
-
-@lru_cache(maxsize=4096)
-def condition_of(text: str) -> Condition:
-    """A condition that was checked when it was taken."""
-    return read_condition(text.encode(), "condition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +21,7 @@ class Catalog:
 
     def conditions(self) -> dict[str, Condition | None]:
         """Their conditions; None where the membership is computed elsewhere."""
-        return {id_: condition_of(one.condition) if one.condition else None for id_, one in self.segments.items()}
+        return {id_: kept_condition(one.condition) if one.condition else None for id_, one in self.segments.items()}
 
     def referred(self, segment: Segment) -> str:
         """One text for the revisions of all segments that this one refers to: another one where any of them changes."""
@@ -38,7 +31,7 @@ class Catalog:
     def passes_with_time(self, segment: Segment) -> bool:
         """Whether who is in it can change although nothing happens."""
         reached = [self.segments[id_] for id_ in self._reached(segment) if id_ in self.segments]
-        return any(passes_with_time(condition_of(one.condition)) for one in reached if one.condition)
+        return any(passes_with_time(kept_condition(one.condition)) for one in reached if one.condition)
 
     def _reached(self, segment: Segment) -> set[str]:
         """The segment, and all that it refers to, through others as well; two may refer to each other for a moment."""
@@ -51,7 +44,7 @@ class Catalog:
 
     def _refers_to(self, segment_id: str) -> Iterable[str]:
         known = self.segments.get(segment_id)
-        return segment_ids(condition_of(known.condition)) if known and known.condition else ()
+        return segment_ids(kept_condition(known.condition)) if known and known.condition else ()
 
 
 def catalogs(registry: Registry) -> dict[str, Catalog]:

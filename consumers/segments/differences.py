@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consumers.segments.catalog import Catalog, condition_of
+from consumers.segments.catalog import Catalog
 from penstock.clickhouse import Selectable
 from penstock.clickhouse.contract import Parameter
 from penstock.conditions.compiling import Scope, compile_conditions
+from penstock.conditions.kept import kept_condition
 from schemas.registry import Segment
 from schemas.tables import MEMBERSHIPS
 
@@ -86,7 +87,7 @@ def differences(tables: Selectable, question: Question, limit: int) -> list[Chan
     project_id = segments[0].project_id
     compiled = compile_conditions(
         project_id,
-        [condition_of(segment.condition) for segment in segments],
+        [kept_condition(segment.condition) for segment in segments],
         question.catalog.conditions(),
         question.now_ms,
         question.scope,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from consumers.cursor import Cursor
 from consumers.segments.catalog import Catalog, catalogs
 from consumers.segments.differences import Question, differences
 from consumers.segments.emitting import emit
@@ -18,8 +19,6 @@ from penstock.registry import Registry
 _CONTACTS_AT_ONCE = 2_000
 """In one statement."""
 
-_STATED_MS = 30_000
-
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
@@ -32,55 +31,40 @@ class Workplace:
 
 
 class Following:
-    """See the module. One thread's use only; blocks."""
+    """See the module. One thread's use only; blocks.
+
+    A partition that nobody has evaluated yet begins with what is stored by now: all that was stored before is compared
+    for each segment anyway (`consumers.segments.passing`).
+    """
 
     def __init__(self, place: Workplace) -> None:
         self._place = place
-        self._through: dict[int, int] = {}
-        self._stated_ms = 0
-
-    def behind(self, stored: Mapping[int, int]) -> bool:
-        """Whether anything was stored that is not evaluated."""
-        return any(self._through.get(partition) != offset for partition, offset in stored.items())
+        self._cursor = Cursor(
+            lambda: read_through(place.generations.shared),
+            lambda moved: write_through(place.generations.shared, moved, place.clock.now_ms()),
+            place.clock,
+            at_stored=True,
+        )
+        self.is_behind = self._cursor.is_behind
 
     def step(self, stored: Mapping[int, int]) -> None:
         """Evaluates a stretch of each partition, up to what is stored at most.
 
-        Who a partition was evaluated by last is known from what they stated; where nobody has, it begins with what is
-        stored by now, as all that was stored before is compared for each segment anyway.
-
         Raises:
             Unavailable: not known how far it came; step again.
         """
-        for lost in self._through.keys() - stored.keys():
-            del self._through[lost]
-        if stored.keys() - self._through.keys():
-            self._take_over(stored)
+        behind = self._cursor.follow(stored)
         known = catalogs(self._place.registry)
         if not known:
-            self._skip(stored)
+            self._cursor.skip(stored)
             return
         live = self._place.generations.live().tables
         moved = {}
         for partition, through in stored.items():
-            after = self._through[partition]
-            if after >= through:
-                continue
-            found, moved[partition] = touched(live, sorted(known), partition, after, through)
-            self._compare(live, known, found)
-        self._state(moved)
-
-    def _take_over(self, stored: Mapping[int, int]) -> None:
-        stated = read_through(self._place.generations.shared)
-        new = {partition: offset for partition, offset in stored.items() if partition not in self._through}
-        self._through |= {partition: stated.get(partition, offset) for partition, offset in new.items()}
-
-    def _skip(self, stored: Mapping[int, int]) -> None:
-        """Nobody has a tracked segment. That is stated now and then, or a new start would begin where one was last."""
-        now_ms = self._place.clock.now_ms()
-        if now_ms - self._stated_ms >= _STATED_MS:
-            self._state(stored)
-        self._through = dict(stored)
+            if behind[partition] < through:
+                found, moved[partition] = touched(live, sorted(known), partition, behind[partition], through)
+                self._compare(live, known, found)
+        self._cursor.move(moved)
 
     def _compare(self, live: Tables, known: Mapping[str, Catalog], found: Touched) -> None:
         now_ms = self._place.clock.now_ms()
@@ -90,9 +74,3 @@ class Following:
                 scope = Scope(emails=[email for _, email in some], contact_ids=[contact for contact, _ in some])
                 question = Question(known[project], known[project].tracked(), scope, now_ms)
                 emit(self._place.log, self._place.clock, differences(live, question, len(some)))
-
-    def _state(self, moved: Mapping[int, int]) -> None:
-        now_ms = self._place.clock.now_ms()
-        write_through(self._place.generations.shared, moved, now_ms)
-        self._through |= moved
-        self._stated_ms = now_ms
