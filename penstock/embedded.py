@@ -158,7 +158,7 @@ class Embedded:
                 markers=log,
                 contacts=contacts,
                 registrar=Registrar(log, control.follower, control.registry),
-                shared=live.shared,
+                live=live,
                 metrics=metrics,
             )
         )

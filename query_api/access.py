@@ -1,13 +1,14 @@
 """What all routes have in common: who asks, for what, and how fresh the answer has to be."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from fastapi import Request, Response
 
 from penstock.auth import Principal
-from penstock.errors import ProjectDisabled
+from penstock.errors import NotFound, ProjectDisabled
 from penstock.http import find_header, only_header
 from penstock.rate_limit import RateLimit
 from query_api.fields import POSITION_HEADER, Fields, query_values
@@ -75,6 +76,16 @@ class Access:
         if position is not None:
             await self.freshness.wait_for(position, self.after_position_seconds)
         return self.freshness.age_ms()
+
+
+@contextmanager
+def aged(age_ms: int) -> Iterator[None]:
+    """A 404 within says how old the view is."""
+    try:
+        yield
+    except NotFound as missing:
+        missing.headers["X-Data-Age-Ms"] = str(age_ms)
+        raise
 
 
 def answered(body: bytes, age_ms: int) -> Response:

@@ -1,14 +1,17 @@
 """Answers to requests: which statements to ask, and the body of their rows. Blocks, so it runs on a reader's thread."""
 
 from penstock.errors import FieldError, NotFound, ValidationFailed
+from penstock.registry import Registry
 from query_api.adding import series, totals
 from query_api.buckets import MAX_BUCKETS, Interval, TooManyBuckets, boundaries
 from query_api.counting import CountRequest, count_statements
 from query_api.params import ContactRequest, EventsRequest, Span, StatsRequest
-from query_api.queries import contact_page, edge_event, events_page, names_by_count
+from query_api.queries import contact_page, edge_event, event_usage, events_page, names_by_count
 from query_api.reader import Reader
-from query_api.results import events_body, names_body, series_body, stats_body, trace_body
+from query_api.results import events_body, names_body, series_body, stats_body, trace_body, usage_body
 from query_api.tracing import trace_event, untraceable
+from query_api.uses import uses_of_event
+from schemas.names import is_reserved
 
 MAX_BUCKETS_IN_ALL = 1_000_000
 """Of all names together: some 50 MB of JSON."""
@@ -46,6 +49,13 @@ def trace(reader: Reader, project_id: str, event_id: str, age_ms: int) -> bytes:
 def names(reader: Reader, project_id: str) -> bytes:
     """All names."""
     return names_body(reader.select(names_by_count(project_id)))
+
+
+def usage(reader: Reader, registry: Registry, project_id: str, name: str) -> bytes:
+    """Who uses the events of a name, and how many there are."""
+    uses = uses_of_event(registry, project_id, name)
+    total, contacts = (int(str(count)) for count in reader.select(event_usage(project_id, name))[0])
+    return usage_body(uses, total, contacts, can_delete=not uses and not is_reserved(name))
 
 
 def stats(reader: Reader, project_id: str, asked: StatsRequest) -> bytes:

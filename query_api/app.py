@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from penstock.clickhouse.generations import LiveTables
 from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
+from penstock.destinations import Destinations
 from penstock.http import Check, Shell, describe, install, operation_routes
 from penstock.rate_limit import read_limit
 from penstock.settings import Settings
@@ -16,13 +17,21 @@ from penstock.telemetry import Metrics
 from query_api.access import Access, Authenticate
 from query_api.bodies import Bodies
 from query_api.changing import Changer, Contacts
+from query_api.computing import Computer
 from query_api.contact_routes import contact_routes
 from query_api.deleting import Deleter, Markers
+from query_api.delivery_routes import delivery_routes
 from query_api.documentation import DESCRIPTION, TITLE
 from query_api.freshness import Freshness
+from query_api.memberships import Memberships
 from query_api.reader import Reader
+from query_api.redelivering import Again
 from query_api.registrar import Registrar
 from query_api.routes import read_routes
+from query_api.segment_routes import SegmentHandlers, segment_routes
+from query_api.segments import Segments
+from query_api.workflow_routes import workflow_routes
+from query_api.workflows import Workflows
 
 Beside = Callable[[], AbstractAsyncContextManager[object]]
 """What is open while the application runs."""
@@ -79,6 +88,7 @@ def create_app(
             markers=markers,
             contacts=contacts,
             registrar=registrar,
+            live=live,
             metrics=metrics,
         )
     )
@@ -94,17 +104,28 @@ def query_routes(
     markers: Markers,
     contacts: Contacts,
     registrar: Registrar,
+    live: LiveTables,
     metrics: Metrics,
 ) -> APIRouter:
     """All routes but those of operation; see `create_app`."""
     clock = SystemClock()
     limit = read_limit(settings.limits, metrics)
     access = Access(authenticate, freshness, settings.query.after_position_seconds, limit)
-    deleter = Deleter(markers, reader=reader, freshness=freshness, clock=clock)
+    deleter = Deleter(markers, registrar, reader=reader, freshness=freshness, clock=clock)
     changer = Changer(markers, contacts, reader=reader, freshness=freshness, clock=clock)
+    bodies = Bodies(settings.ingest.max_event_bytes)
+    segments = Segments(registrar, clock)
+    computer = Computer(segments, registrar, markers, reader=reader, shared=live.shared)
+    memberships = Memberships(reader, clock)
     router = APIRouter()
-    router.include_router(read_routes(access, reader, deleter))
-    router.include_router(contact_routes(access, reader, changer, Bodies(settings.ingest.max_event_bytes)))
+    router.include_router(read_routes(access, reader, deleter, registrar))
+    router.include_router(contact_routes(access, reader, changer, bodies))
+    router.include_router(segment_routes(SegmentHandlers(access, registrar, segments, computer, memberships, bodies)))
+    workflows = Workflows(registrar, clock)
+    destinations = Destinations(settings.webhooks.allowed_addresses, settings.webhooks.allowed_ports)
+    again = Again(live.refresh, live.shared, live.shared_database, clock)
+    router.include_router(delivery_routes(access, registrar, reader, again, bodies))
+    router.include_router(workflow_routes(access, registrar, workflows, bodies, destinations.check_url))
     return router
 
 

@@ -12,6 +12,8 @@ from penstock.errors import ReservedName, TablesRefused, Unavailable
 from query_api.freshness import Freshness
 from query_api.queries import deleted_events
 from query_api.reader import Reader
+from query_api.registrar import Registrar
+from query_api.uses import uses_of_event
 from schemas.deletion import Deletion
 from schemas.names import is_reserved
 from schemas.position import Position
@@ -60,8 +62,11 @@ class Deleted:
 class Deleter:
     """Deletes events by their name."""
 
-    def __init__(self, markers: Markers, *, reader: Reader, freshness: Freshness, clock: Clock) -> None:
+    def __init__(
+        self, markers: Markers, registrar: Registrar, *, reader: Reader, freshness: Freshness, clock: Clock
+    ) -> None:
         self._markers = markers
+        self._registrar = registrar
         self._reader = reader
         self._freshness = freshness
         self._clock = clock
@@ -69,15 +74,22 @@ class Deleter:
     async def delete(self, project_id: str, name: str) -> Deleted:
         """Removes all events of that name that were acknowledged before the call.
 
+        Nothing of this process can begin to use the name between the look and the marker. Elsewhere it may: then it
+        uses a name of which there are no events yet, as if it had begun a moment later.
+
         Raises:
             ReservedName: the product's own events stay.
+            Conflict: segments or workflows use the name.
             LogUnavailable: not known whether it will happen; to ask again is harmless.
         """
         if is_reserved(name):
             raise ReservedName(f"{name!r} is a name of the system's own events, which cannot be deleted")
         deletion = Deletion(str(uuid4()), project_id, name)
-        now_ms = self._clock.now_ms()
-        position = await self._markers.mark(pack_deletion(deletion, accepted_ms=now_ms), now_ms)
+        async with self._registrar.changing() as registry:
+            uses = await asyncio.to_thread(uses_of_event, registry, project_id, name)
+            uses.expect_none(f"The name {name!r}")
+            now_ms = self._clock.now_ms()
+            position = await self._markers.mark(pack_deletion(deletion, accepted_ms=now_ms), now_ms)
         return Deleted(await self._counted(deletion, position), position)
 
     async def _counted(self, deletion: Deletion, position: Position) -> int | None:

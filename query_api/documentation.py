@@ -14,9 +14,9 @@ from schemas.wire_reads import ContactChange, Pending
 TITLE = "penstock query"
 DESCRIPTION = """
 Answers questions about the events and contacts of the project that the **secret key** (`Authorization: Bearer sk_…`)
-belongs to.
+belongs to, and keeps its segments and workflows.
 
-* Every route under `/events` and `/contacts` answers under `/v1` as well.
+* Every route under `/events`, `/contacts`, `/segments` and `/workflows` answers under `/v1` as well.
 * An acknowledged event is in every read, usually within a second. To read your own write for certain, send the
   `X-Position` of its answer as `X-After-Position`.
 * `X-Data-Age-Ms` says how old the view is; 0 means that nothing was waiting to be stored.
@@ -80,8 +80,12 @@ DELETED: dict[int | str, dict[str, Any]] = {
     },
     400: {"model": ErrorResponse, "description": "`BAD_REQUEST`: a name of the system's own events."},
     403: {"model": ErrorResponse, "description": "`PROJECT_DISABLED`."},
+    409: {
+        "model": ErrorResponse,
+        "description": "`CONFLICT`: segments or workflows use the name; `details` has `usedInSegments` and "
+        "`usedInWorkflows`.",
+    },
 }
-
 
 _NO_CONTACT: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorResponse, "description": "`RESOURCE_NOT_FOUND`: no contact of the project has this id."}
@@ -94,16 +98,19 @@ _CHANGE_PENDING: dict[int | str, dict[str, Any]] = {
     202: {"model": Pending, "description": "It will happen, but is not visible yet.", "headers": _POSITION_HEADERS},
     403: DELETED[403],
 }
-CHANGED: dict[int | str, dict[str, Any]] = {
-    200: {"headers": _POSITION_HEADERS},
-    **_CHANGE_PENDING,
-    **_NO_CONTACT,
+BODY_REFUSED: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorResponse, "description": "`BAD_REQUEST`: malformed JSON."},
     413: {"model": ErrorResponse, "description": "`PAYLOAD_TOO_LARGE`: over 64 KiB, counted after decompression."},
     415: {
         "model": ErrorResponse,
         "description": "`UNSUPPORTED_MEDIA_TYPE`: not JSON in UTF-8, or not gzip or zstd.",
     },
+}
+CHANGED: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _POSITION_HEADERS},
+    **_CHANGE_PENDING,
+    **_NO_CONTACT,
+    **BODY_REFUSED,
 }
 ERASED: dict[int | str, dict[str, Any]] = {
     204: {"description": "Done.", "headers": _POSITION_HEADERS},
@@ -118,7 +125,8 @@ CHANGE_BODY: dict[str, Any] = {
 }
 
 
-def _parameter(name: str, description: str, place: str = "query", **schema: Any) -> dict[str, Any]:
+def parameter(name: str, description: str, place: str = "query", **schema: Any) -> dict[str, Any]:
+    """A parameter, where nothing else is said one of the query with a string."""
     return {
         "name": name,
         "in": place,
@@ -128,52 +136,55 @@ def _parameter(name: str, description: str, place: str = "query", **schema: Any)
     }
 
 
-def _limit(default: int, what: str = "events") -> dict[str, Any]:
-    return _parameter(
+def limit_of(default: int, what: str = "events") -> dict[str, Any]:
+    """The parameter `limit`."""
+    return parameter(
         "limit", f"How many {what} at most.", type="integer", minimum=1, maximum=MAX_LIMIT, default=default
     )
 
 
-_AFTER = _parameter(
+AFTER = parameter(
     POSITION_HEADER,
     "The `X-Position` of a write: the answer waits until everything up to it is visible, then shows it.",
     "header",
 )
-_CURSOR = _parameter("cursor", "The `cursor` of the page before.")
-_START = _parameter("startDate", "From this moment, or the start of this day.", examples=["2026-01-01"])
-_END = _parameter(
+CURSOR = parameter("cursor", "The `cursor` of the page before.")
+_START = parameter("startDate", "From this moment, or the start of this day.", examples=["2026-01-01"])
+_END = parameter(
     "endDate", "Up to and including this moment, or this day.", examples=["2026-01-31", "2026-01-31T12:00:00Z"]
 )
-_CONTENT_ENCODING = _parameter(
+CONTENT_ENCODING = parameter(
     "Content-Encoding", "The limit counts after decompression.", "header", enum=["gzip", "zstd", "identity"]
 )
-_NAME = _parameter("eventName", "Only events of exactly this name.")
-_INTERVAL = _parameter(
+_NAME = parameter("eventName", "Only events of exactly this name.")
+_INTERVAL = parameter(
     "interval",
     f"Counts in buckets of this length, {MAX_BUCKETS:,} at most, empty ones too; weeks begin on Monday.",
     enum=[str(interval) for interval in Interval],
 )
-_ZONE = _parameter(
+_ZONE = parameter(
     "timezone",
     "The IANA zone in which buckets begin, and in which dates and times without an offset are meant.",
     default="UTC",
     examples=["Europe/Berlin"],
 )
-_CONTACT = _parameter("contactId", "The contact's id.", "path", format="uuid")
+_CONTACT = parameter("contactId", "The contact's id.", "path", format="uuid")
 
 # The parameters of each route.
-EVENTS = [_NAME, _limit(DEFAULT_LIMIT), _CURSOR, _START, _END, _AFTER]
-NAMES = [_AFTER]
-STATS = [_START, _END, _INTERVAL, _ZONE, _NAME, _AFTER]
-CONTACT = [_CONTACT, _limit(DEFAULT_CONTACT_LIMIT), _CURSOR, _AFTER]
-TRACE = [_parameter("id", "The event's id, as its write answered it.", "path", format="uuid"), _AFTER]
-DELETION = [_parameter("eventName", "The name, URL-encoded, slashes too (`%2F`).", "path", maxLength=MAX_NAME)]
+EVENTS = [_NAME, limit_of(DEFAULT_LIMIT), CURSOR, _START, _END, AFTER]
+NAMES = [AFTER]
+STATS = [_START, _END, _INTERVAL, _ZONE, _NAME, AFTER]
+CONTACT = [_CONTACT, limit_of(DEFAULT_CONTACT_LIMIT), CURSOR, AFTER]
+TRACE = [parameter("id", "The event's id, as its write answered it.", "path", format="uuid"), AFTER]
+_PATH_NAME = parameter("eventName", "The name, URL-encoded, slashes too (`%2F`).", "path", maxLength=MAX_NAME)
+DELETION = [_PATH_NAME]
+USAGE = [_PATH_NAME, AFTER]
 
-_ID = _parameter("id", "The contact's id.", "path", format="uuid")
-_SEARCH = _parameter("search", "Only contacts whose address begins like this; case is ignored.", examples=["ada@"])
-_SUBSCRIBED = _parameter("subscribed", "Only contacts that are subscribed, or that are not.", enum=["true", "false"])
+_ID = parameter("id", "The contact's id.", "path", format="uuid")
+_SEARCH = parameter("search", "Only contacts whose address begins like this; case is ignored.", examples=["ada@"])
+_SUBSCRIBED = parameter("subscribed", "Only contacts that are subscribed, or that are not.", enum=["true", "false"])
 
-CONTACTS = [_limit(DEFAULT_CONTACTS_LIMIT, "contacts"), _CURSOR, _SEARCH, _SUBSCRIBED, _AFTER]
-ONE_CONTACT = [_ID, _AFTER]
-CONTACT_CHANGE = [_ID, _CONTENT_ENCODING]
+CONTACTS = [limit_of(DEFAULT_CONTACTS_LIMIT, "contacts"), CURSOR, _SEARCH, _SUBSCRIBED, AFTER]
+ONE_CONTACT = [_ID, AFTER]
+CONTACT_CHANGE = [_ID, CONTENT_ENCODING]
 CONTACT_ERASURE = [_ID]

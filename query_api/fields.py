@@ -4,7 +4,7 @@ An empty parameter means none, whichever it is; of a repeated one the last count
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, tzinfo
 from urllib.parse import parse_qsl, unquote_to_bytes
 from uuid import UUID
@@ -64,6 +64,11 @@ class Fields:
     def wrong(self, field: str, message: str, code: str) -> None:
         """Notes a problem; `code` is one of Zod's."""
         self._problems.append(FieldError(field, message, code))
+
+    @property
+    def problems(self) -> Sequence[FieldError]:
+        """What was found wrong so far, for who tells it together with more."""
+        return self._problems
 
     def finish(self) -> None:
         """To be called when all is read.

@@ -10,6 +10,7 @@ from penstock.clickhouse.contract import Parameter
 from query_api.cursor import Place
 from query_api.params import ContactRequest, EventsRequest, Span
 from query_api.statements import ALL_COLUMNS_AT_ONCE, Statement, moment, within_tables
+from schemas.tables import EVENT_COUNTS, EVENTS_BY_NAME
 
 _EVENT_COLUMNS = "id, name, data, project_id, contact_id, email_id, occurred_at, email"
 _CONTACT_COLUMNS = "id, name, data, project_id, contact_id, email_id, occurred_at"
@@ -82,6 +83,20 @@ def names_by_count(project_id: str, event_name: str | None = None) -> Statement:
         "GROUP BY name HAVING total > 0 ORDER BY total DESC, name"
     )
     return Statement("names", sql, conditions.values, ALL_COLUMNS_AT_ONCE)
+
+
+def event_usage(project_id: str, event_name: str) -> Statement:
+    """How many events of a name there are, and how many contacts have some: one row.
+
+    Both in one statement, which sees both tables as they are at one moment, or nearly. Events of nobody have the
+    contact zero.
+    """
+    conditions = _Conditions(project_id)
+    conditions.add("name = {name:String}", name=event_name)
+    total = f"SELECT sum(count) FROM {EVENT_COUNTS} WHERE {conditions} AND unit_seconds = 0"
+    contacts = "uniqExactIf(contact_id, contact_id != toUUID('00000000-0000-0000-0000-000000000000'))"
+    sql = f"SELECT ({total}), {contacts} FROM {EVENTS_BY_NAME} WHERE {conditions}"
+    return Statement("event_usage", sql, conditions.values)
 
 
 def edge_event(project_id: str, event_name: str | None, span: Span, *, newest: bool) -> Statement:

@@ -42,10 +42,14 @@ class Reader:
         Raises:
             TablesUnavailable, TablesRefused: see `Tables`.
         """
+        return self.select_from(self._tables, statement)
+
+    def select_from(self, tables: Selectable, statement: Statement) -> list[Row]:
+        """The same of other tables than those that are live."""
         started = time.perf_counter()
         try:
             more = f", {statement.settings}" if statement.settings else ""
-            return self._tables.select(statement.sql + self._settings_clause + more, statement.values)
+            return tables.select(statement.sql + self._settings_clause + more, statement.values)
         finally:
             self._metrics.query_seconds.labels(statement.name).observe(time.perf_counter() - started)
 

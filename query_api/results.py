@@ -10,9 +10,10 @@ import msgspec
 from penstock.clickhouse.contract import Row
 from query_api.adding import Series
 from query_api.cursor import Place, to_token
+from query_api.uses import Uses
+from schemas.event_row import event_members, wire_time
 from schemas.times import from_ms, parse_iso, to_ms
 
-_NULL = msgspec.Raw(b"null")
 _encode = msgspec.json.encode
 
 
@@ -25,32 +26,11 @@ def events_body(rows: Sequence[Row], limit: int) -> bytes:
     """
     page = rows[:limit]
     cursor = _cursor_behind(page[-1]) if len(rows) > limit else None
-    return _encode({"events": [_event(row) for row in page], "cursor": cursor})
-
-
-def _event(row: Row) -> dict[str, object]:
-    event_id, name, data, project_id, contact_id, email_id, occurred_at, *email = row
-    body: dict[str, object] = {
-        "id": event_id,
-        "name": name,
-        "data": msgspec.Raw(str(data).encode()) if data else _NULL,
-        "projectId": project_id,
-        "contactId": contact_id,
-        "emailId": email_id or None,
-        "createdAt": _wire_time(occurred_at),
-    }
-    if email:
-        body["contact"] = {"email": email[0]} if email[0] else None
-    return body
-
-
-def _wire_time(occurred_at: object) -> str:
-    """`2026-11-23 07:00:00.000`, as the tables write UTC, in ISO 8601."""
-    return str(occurred_at).replace(" ", "T") + "Z"
+    return _encode({"events": [event_members(row) for row in page], "cursor": cursor})
 
 
 def _cursor_behind(row: Row) -> str:
-    return to_token(Place(to_ms(parse_iso(_wire_time(row[6]))), str(row[0])))
+    return to_token(Place(to_ms(parse_iso(wire_time(row[6]))), str(row[0])))
 
 
 def trace_body(trace: Mapping[str, object]) -> bytes:
@@ -61,6 +41,12 @@ def trace_body(trace: Mapping[str, object]) -> bytes:
 def names_body(rows: Iterable[Row]) -> bytes:
     """The names, in the order of the rows."""
     return _encode({"eventNames": [row[0] for row in rows]})
+
+
+def usage_body(uses: Uses, total: int, contacts: int, *, can_delete: bool) -> bytes:
+    """Who uses the events of a name, how many there are, and how many contacts have some."""
+    counts = {"totalCount": total, "uniqueContacts": contacts, "canDelete": can_delete}
+    return _encode({**uses.members(), **counts})
 
 
 def stats_body(rows: Iterable[Row]) -> bytes:

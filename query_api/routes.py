@@ -1,6 +1,6 @@
 """The read routes and the deletion: request to parameters, wait where asked to, answer. Thin on purpose."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,9 +13,11 @@ from query_api.fields import Fields, path_value
 from query_api.params import contact_request, events_request, stats_request
 from query_api.reader import Reader
 from query_api.registering import Route, router_of
+from query_api.registrar import Registrar
 from query_api.results import deleted_body
 from schemas.position import to_token
 from schemas.wire_reads import ContactEventsPage, Deleted, EventNames, EventsPage, EventTrace, NameCount, NameSeries
+from schemas.wire_registry import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class _Reads:
     access: Access
     reader: Reader
     deleter: Deleter
+    registrar: Registrar
 
     async def list_events(self, request: Request) -> Response:
         """Newest first. Follow `cursor` to its end to visit every event exactly once, also while new ones arrive."""
@@ -64,13 +67,23 @@ class _Reads:
         body = await self.reader.run(project_id, partial(answers.trace, self.reader, project_id, event_id, age_ms))
         return answered(body, age_ms)
 
+    async def event_usage(self, request: Request) -> Response:
+        """Which segments and workflows use the name, switched on or not, and how many events and contacts have it."""
+        project_id, fields = self.access.open(request, _path_name(request))
+        name = fields.event_name("eventName")
+        age_ms = await self.access.age_of_view(fields)
+        registry = await self.registrar.read()
+        work = partial(answers.usage, self.reader, registry, project_id, name)
+        return answered(await self.reader.run(project_id, work), age_ms)
+
     async def delete_events(self, request: Request) -> Response:
         """Removes all events of the name that were accepted before the call, from every read, before it answers.
 
-        Events of the name that come later count anew. 202 says that it will happen, but not within 10 seconds.
+        Events of the name that come later count anew. 202 says that it will happen, but not within 10 seconds. While a
+        segment or a workflow uses the name, 409 says which.
         """
         principal = self.access.writer(request)
-        fields = Fields({"eventName": path_value(request.scope["raw_path"], request.path_params["eventName"])})
+        fields = Fields(_path_name(request))
         name = fields.event_name("eventName")
         fields.finish()
         deleted = await self.deleter.delete(principal.project_id, name)
@@ -83,12 +96,23 @@ class _Reads:
         return answered(await self.reader.run(project_id, work), age_ms)
 
 
+def _path_name(request: Request) -> Mapping[str, str]:
+    return {"eventName": path_value(request.scope["raw_path"], request.path_params["eventName"])}
+
+
 def _routes(reads: _Reads) -> list[Route]:
     counts = list[NameCount] | list[NameSeries]
     return [
         Route("/events", reads.list_events, "List events", EventsPage, documentation.EVENTS),
         Route("/events/names", reads.list_event_names, "List event names", EventNames, documentation.NAMES),
         Route("/events/stats", reads.count_events, "Count events", counts, documentation.STATS),
+        Route(  # before the next one: a name may begin with `contact/`, and no contact's id ends like this
+            "/events/{eventName:text}/usage",
+            reads.event_usage,
+            "Who uses a name",
+            Usage,
+            documentation.USAGE,
+        ),
         Route(
             "/events/contact/{contactId:text}",
             reads.list_contact_events,
@@ -116,6 +140,7 @@ def _routes(reads: _Reads) -> list[Route]:
     ]
 
 
-def read_routes(access: Access, reader: Reader, deleter: Deleter) -> APIRouter:
+def read_routes(access: Access, reader: Reader, deleter: Deleter, registrar: Registrar) -> APIRouter:
     """The routes under `/events`, see `router_of`."""
-    return router_of(_routes(_Reads(access, reader, deleter)), "events", is_limited=access.limit is not None)
+    reads = _Reads(access, reader, deleter, registrar)
+    return router_of(_routes(reads), "events", is_limited=access.limit is not None)

@@ -128,7 +128,7 @@ _HEADERS: Any = Field(
     f"values of at most {MAX_HEADER_VALUE} printable ASCII characters. Not those that frame or sign the request "
     "(`Host`, `Content-…`, `Connection`, `Webhook-…` and the like). Left out where there are none.",
 )
-_URL = "Where to: an http(s) URL; one that leads to a private address is refused unless the operator allows it."
+_URL = "Where to: an http(s) URL. Nothing is sent to an address that is not public, unless the operator allows it."
 
 
 class Webhook(BaseModel):

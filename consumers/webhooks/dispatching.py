@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from consumers.webhooks.deliveries import DEAD, DELIVERED, Delivery, insert_rows, open_deliveries, requested_deliveries
 from consumers.webhooks.endpoints import Endpoints
 from consumers.webhooks.journal import Journal
 from consumers.webhooks.outcomes import Begun, begun, ended, given_up, live_secrets, obstacle
@@ -24,6 +23,7 @@ from consumers.webhooks.planning import Due
 from consumers.webhooks.schedule import HTTP_GONE
 from consumers.webhooks.sending import Answer, Sender
 from consumers.webhooks.signing import signed_headers
+from penstock.deliveries import DEAD, DELIVERED, Delivery, insert_rows, open_deliveries, requested_deliveries
 from penstock.settings import Webhooks
 from schemas.registry import Workflow, WorkflowState, encode_registered, registry_key
 from schemas.times import to_wire

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from consumers.cursor import Cursor
-from consumers.webhooks.deliveries import insert_rows, read_planned, write_planned
 from consumers.webhooks.place import Workplace
 from consumers.webhooks.planning import Due, Planner, Stretch
+from penstock.deliveries import insert_rows, read_planned, write_planned
 
 _EVENTS_AT_ONCE = 5_000
 

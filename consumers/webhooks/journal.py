@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from consumers.webhooks.deliveries import Attempt, Delivery, insert_rows
 from penstock.clickhouse import Tables
+from penstock.deliveries import Attempt, Delivery, insert_rows
 from penstock.errors import PenstockError, Unavailable
 
 _GATHER_SECONDS = 0.02

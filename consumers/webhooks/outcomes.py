@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from consumers.webhooks.deliveries import DEAD, DELIVERED, FAILED, INTERRUPTED, Attempt, Delivery
 from consumers.webhooks.schedule import HTTP_GONE, WINDOW_MS, is_delivered, next_attempt_ms
 from consumers.webhooks.sending import Answer
+from penstock.deliveries import DEAD, DELIVERED, FAILED, INTERRUPTED, Attempt, Delivery
 from penstock.registry import Registry
 from schemas.registry import Workflow
 

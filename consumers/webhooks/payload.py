@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from consumers.webhooks.deliveries import Delivery
 from consumers.webhooks.planning import EVENT_COLUMNS
 from penstock.clickhouse import Selectable
 from penstock.clickhouse.contract import Parameter
+from penstock.deliveries import Delivery
 from schemas.event_row import event_members, wire_time
 from schemas.tables import EVENTS
 

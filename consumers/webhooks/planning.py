@@ -8,11 +8,11 @@ A stretch of the log is looked at again where a process ended in between; the sa
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from consumers.webhooks.deliveries import Delivery
 from penstock.clickhouse import Selectable
 from penstock.clickhouse.contract import Parameter, Row
 from penstock.conditions.compiling import Scope, compile_conditions
 from penstock.conditions.kept import catalog_of, kept_condition
+from penstock.deliveries import Delivery
 from penstock.registry import Registry
 from schemas.ids import derived_event_id
 from schemas.registry import Workflow

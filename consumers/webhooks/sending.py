@@ -127,6 +127,8 @@ def _described(failure: Exception) -> str:
     refused = _refused_in(failure)
     if refused is not None:
         return f"Refused: {refused}"
+    if isinstance(failure, aiohttp.InvalidURL):  # an address in another spelling than the usual one, too
+        return f"Refused: {failure}"[:_LONGEST_ERROR]
     if isinstance(failure, TimeoutError):
         return "The endpoint did not answer in time"
     if isinstance(failure, aiohttp.ClientConnectorCertificateError):

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from penstock.clickhouse.contract import Parameter, Row, Selectable, Tables
+from penstock.clickhouse.contract import Parameter, Row, Tables
 from penstock.errors import TablesHeld, WriterFenced
 from schemas.tables import GENERATIONS
 
@@ -147,9 +147,14 @@ class LiveTables:
         self._known: tuple[float, Tables] | None = None
 
     @property
-    def shared(self) -> Selectable:
+    def shared(self) -> Tables:
         """See `Generations.shared`."""
         return self._generations.shared
+
+    @property
+    def shared_database(self) -> str:
+        """Their database."""
+        return self._generations.database(FIRST)
 
     def refresh(self) -> Tables:
         """The tables that are live now."""

@@ -13,6 +13,7 @@ from query_api.deleting import Deleted, Deleter
 from query_api.freshness import Freshness
 from query_api.reader import Reader
 from schemas.position import Position
+from tests.support.control import InstantControl
 from tests.support.requests import FrozenClock
 
 
@@ -44,7 +45,11 @@ async def _done(what: Any) -> Any:
 
 def delete(parts: Parts) -> Deleted:
     deleter = Deleter(
-        cast(Any, parts), reader=cast(Reader, parts), freshness=cast(Freshness, parts), clock=FrozenClock()
+        cast(Any, parts),
+        InstantControl().registrar(),
+        reader=cast(Reader, parts),
+        freshness=cast(Freshness, parts),
+        clock=FrozenClock(),
     )
     with structlog.testing.capture_logs():
         return asyncio.run(deleter.delete("00000000-0000-4000-8000-000000000001", "signup"))

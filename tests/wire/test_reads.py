@@ -918,6 +918,7 @@ def test_the_document_describes_every_read(api: Api) -> None:
         "count_events",
         "list_contact_events",
         "trace_event",
+        "event_usage",
     }
     for operation in found.values():
         assert {"200", "401", "422", "429", "500", "503"} <= set(operation["responses"])
