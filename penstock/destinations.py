@@ -24,6 +24,7 @@ _NEVER_GLOBAL = (
     IPv6Network("fec0::/10"),
     IPv6Network("100::/64"),
     IPv6Network("5f00::/16"),
+    IPv6Network("3fff::/20"),
     IPv4Network("192.88.99.0/24"),
 )
 
@@ -80,9 +81,11 @@ class Destinations:
 
     def _is_allowed(self, address: Address) -> bool:
         """Whether a network that is allowed has it; one that holds another goes where that one is."""
-        return any(
-            one in network for one in _targets(address) for network in self._allowed if network.version == one.version
-        )
+        return all(any(_has(network, one) for network in self._allowed) for one in _targets(address))
+
+
+def _has(network: Network, address: Address) -> bool:
+    return network.version == address.version and address in network
 
 
 def _is_name(host: str) -> bool:
@@ -123,8 +126,8 @@ def _embedded(address: IPv6Address) -> Iterator[IPv4Address]:
 
 
 def _is_public(address: Address) -> bool:
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+    if isinstance(address, IPv6Address) and (address.ipv4_mapped is not None or address in _NAT64[0]):
         return True  # as public as what it holds, which is looked at as well
-    if any(address in network for network in _NEVER_GLOBAL if network.version == address.version):
+    if any(_has(network, address) for network in _NEVER_GLOBAL):
         return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)

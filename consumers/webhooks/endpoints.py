@@ -1,8 +1,10 @@
 """Queues of endpoints, and how many requests each may have under way. On one event loop.
 
-Endpoints take turns. One that does not answer, or slowly, has one request at a time until it answers well again, with a
-pause after each that had no answer; and all such endpoints together have half of the room. So however many of them
-hang, one that is well finds a place at once. What is answered does not matter here: a quick refusal harms nobody.
+Endpoints take turns. Half of the room is for requests that were not answered yet after a moment: whatever hangs moves
+there, and only so much may hang. The other half is for all others, so one that is well finds a place within that
+moment, however many hang. An endpoint begins with one request at a time, has more and more while it answers quickly,
+and is back at one where it does not; after each request that had no answer it rests. What is answered does not matter
+here: a quick refusal harms nobody.
 """
 
 import asyncio
@@ -12,12 +14,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+import structlog
+
 Item = TypeVar("Item")
 
-_SLOW_SECONDS = 1.0
-_FIRST_SHARE = 4
+_MOMENT_SECONDS = 0.5
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -31,15 +36,21 @@ class _Endpoint(Generic[Item]):
         rests_until: when the next may begin, by the clock that never steps back.
     """
 
-    share: int
+    share: int = 1
     running: int = 0
     silent: int = 0
     rests_until: float = 0.0
     waiting: deque[Item] = field(default_factory=deque)
 
-    @property
-    def is_ill(self) -> bool:
-        return self.share == 1
+
+@dataclass(slots=True)
+class _Room:
+    """How many requests may be under way, and are: those that began a moment ago, and those that take longer."""
+
+    quick_most: int
+    slow_most: int
+    quick: int = 0
+    slow: int = 0
 
 
 class Endpoints(Generic[Item]):
@@ -56,13 +67,11 @@ class Endpoints(Generic[Item]):
         self, handle: Callable[[Item], Awaitable[bool]], *, in_all: int, per_endpoint: int, queued: int
     ) -> None:
         self._handle = handle
-        self._in_all = in_all
-        self._per_endpoint = max(2, per_endpoint)
+        self._per_endpoint = per_endpoint
         self._queued = queued
         self._known: dict[str, _Endpoint[Item]] = {}
         self._turns: deque[str] = deque()
-        self._running = 0
-        self._running_ill = 0
+        self._room = _Room((in_all + 1) // 2, in_all // 2)
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
@@ -71,16 +80,11 @@ class Endpoints(Generic[Item]):
         known = self._known.get(endpoint)
         return self._queued - (len(known.waiting) if known else 0)
 
-    @property
-    def waiting(self) -> int:
-        """How many wait, for all endpoints."""
-        return sum(len(one.waiting) for one in self._known.values())
-
     def offer(self, endpoint: str, item: Item) -> bool:
         """Takes an item; False where too many wait for the endpoint already."""
         if self._is_closed or self.room(endpoint) <= 0:
             return False
-        known = self._known.setdefault(endpoint, _Endpoint(min(_FIRST_SHARE, self._per_endpoint)))
+        known = self._known.setdefault(endpoint, _Endpoint())
         if not known.waiting:
             self._turns.append(endpoint)
         known.waiting.append(item)
@@ -90,7 +94,7 @@ class Endpoints(Generic[Item]):
     def _begin(self) -> None:
         """Begins what there is room for: an item of each endpoint that waits, round and round."""
         without = 0
-        while without < len(self._turns) and self._running < self._in_all and not self._is_closed:
+        while without < len(self._turns) and self._room.quick < self._room.quick_most and not self._is_closed:
             name = self._turns.popleft()
             known = self._known[name]
             if self._may_begin(known):
@@ -102,46 +106,58 @@ class Endpoints(Generic[Item]):
                 self._turns.append(name)
 
     def _may_begin(self, known: _Endpoint[Item]) -> bool:
+        """One that may hang begins only where there is room for it to do so."""
         if known.running >= known.share or known.rests_until > time.monotonic():
             return False
-        return not known.is_ill or self._running_ill < self._in_all // 2
+        return known.share > 1 or self._room.slow < self._room.slow_most
 
     def _start(self, name: str, known: _Endpoint[Item]) -> None:
-        item, was_ill = known.waiting.popleft(), known.is_ill
+        item = known.waiting.popleft()
         known.running += 1
-        self._running += 1
-        self._running_ill += was_ill
-        task = asyncio.create_task(self._run(name, known, item, was_ill=was_ill))
+        self._room.quick += 1
+        task = asyncio.create_task(self._run(name, known, item))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, name: str, known: _Endpoint[Item], item: Item, *, was_ill: bool) -> None:
-        started = time.monotonic()
+    async def _run(self, name: str, known: _Endpoint[Item], item: Item) -> None:
+        is_slow = False
+
+        def move_over() -> None:
+            nonlocal is_slow
+            is_slow = True
+            known.share = 1
+            self._room.quick -= 1
+            self._room.slow += 1
+            self._begin()
+
+        timer = asyncio.get_running_loop().call_later(_MOMENT_SECONDS, move_over)
         is_answered = False
         try:
             is_answered = await self._handle(item)
+        except Exception:  # noqa: BLE001 - it ends this delivery, and must end no other
+            _log.exception("a delivery failed here")
         finally:
+            timer.cancel()
             known.running -= 1
-            self._running -= 1
-            self._running_ill -= was_ill
-            self._judge(known, is_answered=is_answered, seconds=time.monotonic() - started)
-            self._forget_idle(name, known)
+            if is_slow:
+                self._room.slow -= 1
+            else:
+                self._room.quick -= 1
+            self._judge(known, is_answered=is_answered, is_slow=is_slow)
+            if not known.waiting and not known.running:
+                self._known.pop(name, None)
             self._begin()
 
-    def _judge(self, known: _Endpoint[Item], *, is_answered: bool, seconds: float) -> None:
+    def _judge(self, known: _Endpoint[Item], *, is_answered: bool, is_slow: bool) -> None:
         if is_answered:
             known.silent = 0
-            known.share = min(self._per_endpoint, known.share * 2) if seconds < _SLOW_SECONDS else 1
+            known.share = 1 if is_slow else min(self._per_endpoint, known.share * 2)
             return
         known.share = 1
         pause = min(_FIRST_PAUSE_SECONDS * 2**known.silent, _LONGEST_PAUSE_SECONDS)
         known.silent = min(known.silent + 1, 10)
         known.rests_until = time.monotonic() + pause
         asyncio.get_running_loop().call_later(pause, self._begin)
-
-    def _forget_idle(self, name: str, known: _Endpoint[Item]) -> None:
-        if not known.waiting and not known.running and not known.is_ill:
-            del self._known[name]
 
     async def close(self, seconds: float) -> None:
         """Begins no more, waits so long for what runs, then abandons it."""
