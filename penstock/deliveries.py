@@ -124,6 +124,15 @@ LIMIT {{limit:UInt32}}
 SETTINGS max_threads = 1
 """  # noqa: S608 - constants
 
+_BEGUN = f"""
+SELECT toString(delivery_id), max(number) FROM {DELIVERY_ATTEMPTS}
+WHERE delivery_id IN {{deliveries:Array(UUID)}} GROUP BY delivery_id
+SETTINGS max_threads = 1
+"""  # noqa: S608 - constants
+
+_LOOKED_UP = 5_000
+"""Deliveries in one look-up: bounds the statement's size."""
+
 _THROUGH = f"SELECT log_partition, argMax(planned_through, written_at) FROM {DELIVERY_PROGRESS} GROUP BY log_partition"  # noqa: S608
 
 
@@ -142,11 +151,17 @@ def requested_deliveries(tables: Selectable, partitions: Collection[int], since_
 
 
 def _read(tables: Selectable, sql: str, partitions: Collection[int], since_ms: int, limit: int) -> list[Delivery]:
+    """What the process ended in before an answer came is an attempt all the same; the next one has a later number."""
     if not partitions:
         return []
     listed = f"({', '.join(str(number) for number in sorted(partitions))})"
     rows = tables.select(sql.replace("{partitions:Array(UInt16)}", listed), {"since": since_ms, "limit": limit})
-    return [delivery_of(row) for row in rows]
+    found = [delivery_of(row) for row in rows]
+    begun: dict[str, int] = {}
+    for start in range(0, len(found), _LOOKED_UP):
+        ids = [one.id for one in found[start : start + _LOOKED_UP]]
+        begun |= {str(id_): int(str(number)) for id_, number in tables.select(_BEGUN, {"deliveries": ids})}
+    return [msgspec.structs.replace(one, attempts=max(one.attempts, begun.get(one.id, 0))) for one in found]
 
 
 def delivery_of(row: Row) -> Delivery:

@@ -30,6 +30,7 @@ class Registry:
         self._known: dict[str, Registered] = {}
         self._segments: dict[str, dict[str, Segment]] = {}
         self._workflows: dict[str, dict[str, Workflow]] = {}
+        self._claims: dict[_Slug, dict[str, Segment]] = {}
         self._slugs: dict[_Slug, Segment] = {}
         self.is_complete = False
         """Whether all that the control topic had was read once."""
@@ -44,40 +45,42 @@ class Registry:
             return
         registered = None if value is None else decode_registered(key, value)
         if isinstance(registered, Segment):
-            registered = self._placed(registered, offset)
-            if self._is_void(registered):
-                return
+            registered = _placed(registered, offset)
         self._forget(self._known.pop(key, None))
         if registered is not None:
             self._known[key] = registered
             self._index(registered)
 
-    def _placed(self, segment: Segment, offset: int) -> Segment:
-        if segment.first_offset != UNKNOWN_OFFSET:
-            return segment
-        return msgspec.structs.replace(segment, first_offset=offset)
-
-    def _is_void(self, segment: Segment) -> bool:
-        holder = self._slugs.get((segment.project_id, segment.slug))
-        return holder is not None and holder.id != segment.id and holder.first_offset < segment.first_offset
-
     def _forget(self, registered: Registered | None) -> None:
         if isinstance(registered, Segment):
-            self._segments[registered.project_id] = _without(self._segments[registered.project_id], registered.id)
-            if self._slugs.get((registered.project_id, registered.slug)) is registered:
-                del self._slugs[registered.project_id, registered.slug]
+            slug = registered.project_id, registered.slug
+            self._claims[slug] = _without(self._claims[slug], registered.id)
+            self._settle(slug)
         elif isinstance(registered, Workflow):
             self._workflows[registered.project_id] = _without(self._workflows[registered.project_id], registered.id)
 
     def _index(self, registered: Registered) -> None:
         """Dicts are replaced, not changed: whoever asks in another thread may be walking through one."""
         if isinstance(registered, Segment):
-            own = self._segments.get(registered.project_id, {})
-            self._segments[registered.project_id] = {**own, registered.id: registered}
-            self._slugs[registered.project_id, registered.slug] = registered
+            slug = registered.project_id, registered.slug
+            self._claims[slug] = {**self._claims.get(slug, {}), registered.id: registered}
+            self._settle(slug)
         elif isinstance(registered, Workflow):
             flows = self._workflows.get(registered.project_id, {})
             self._workflows[registered.project_id] = {**flows, registered.id: registered}
+
+    def _settle(self, slug: _Slug) -> None:
+        """Of all that claim a slug, the first one has it, and the others are void: whatever order they are read in."""
+        project_id, text = slug
+        claims = self._claims[slug]
+        own = {id_: one for id_, one in self._segments.get(project_id, {}).items() if one.slug != text}
+        if claims:
+            holder = self._slugs[slug] = min(claims.values(), key=lambda one: one.first_offset)
+            own[holder.id] = holder
+        else:
+            del self._claims[slug]
+            self._slugs.pop(slug, None)
+        self._segments[project_id] = own
 
     def segments(self, project_id: str) -> list[Segment]:
         """A project's segments, oldest first."""
@@ -117,6 +120,12 @@ class Registry:
     def is_sending(self, workflow: Workflow) -> bool:
         """Whether events are to be sent."""
         return workflow.enabled and not self.state_of(workflow).gone
+
+
+def _placed(segment: Segment, offset: int) -> Segment:
+    if segment.first_offset != UNKNOWN_OFFSET:
+        return segment
+    return msgspec.structs.replace(segment, first_offset=offset)
 
 
 def _without(own: dict[str, _One], gone: str) -> dict[str, _One]:

@@ -115,7 +115,7 @@ class Webhooks(_Group):
     allowed_ports: list[int] = Field(default_factory=list, description="The only ports of endpoints; empty: any.")
     timeout_seconds: float = Field(15, gt=0, le=120, description="Of an attempt, the answer included.")
     max_connections: int = Field(256, ge=2, le=10_000, description="Attempts at the same time, of all endpoints.")
-    per_endpoint: int = Field(16, ge=2, le=1000, description="Attempts at the same time, of one endpoint.")
+    per_endpoint: int = Field(64, ge=1, le=1000, description="Attempts at the same time, of one endpoint.")
     ca_file: str = Field("", description="PEM file of the authorities to trust; empty: the public ones.")
 
 

@@ -123,7 +123,7 @@ def query_routes(
     router.include_router(segment_routes(SegmentHandlers(access, registrar, segments, computer, memberships, bodies)))
     workflows = Workflows(registrar, clock)
     destinations = Destinations(settings.webhooks.allowed_addresses, settings.webhooks.allowed_ports)
-    again = Again(live.refresh, live.shared, live.shared_database, clock)
+    again = Again(live, clock)
     router.include_router(delivery_routes(access, registrar, reader, again, bodies))
     router.include_router(workflow_routes(access, registrar, workflows, bodies, destinations.check_url))
     return router

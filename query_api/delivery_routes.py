@@ -44,7 +44,7 @@ class _Deliveries:
     bodies: Bodies
 
     def _select(self, statement: Statement) -> list[Row]:
-        return self.reader.select_from(self.again.shared, statement)
+        return self.reader.select_from(self.again.live.shared, statement)
 
     async def list_deliveries(self, request: Request) -> Response:
         """Newest first. Follow `cursor` to its end to visit every delivery exactly once, also while new ones come."""

@@ -1,12 +1,12 @@
 """Asking for deliveries again: for one, or for all events of a stretch of time. By rows, which the senders look at."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 
-from penstock.clickhouse import Tables
 from penstock.clickhouse.contract import Parameter
+from penstock.clickhouse.generations import LiveTables
 from penstock.clock import Clock
 from penstock.conditions.compiling import Scope, compile_conditions
 from penstock.conditions.kept import catalog_of, kept_condition
@@ -39,14 +39,10 @@ class Again:
     """See the module. Blocks: it runs on a reader's threads.
 
     Attributes:
-        live: the tables that have the events.
-        shared: those that have the deliveries.
-        shared_database: their database.
+        live: the tables that have the events, and know those that have the deliveries.
     """
 
-    live: Callable[[], Tables]
-    shared: Tables
-    shared_database: str
+    live: LiveTables
     clock: Clock
 
     def one(self, delivery: Delivery) -> Delivery:
@@ -64,7 +60,7 @@ class Again:
             requested_ms=now_ms,
             version=delivery.version + _ABOVE_ATTEMPTS,
         )
-        insert_rows(self.shared, [renewed])
+        insert_rows(self.live.shared, [renewed])
         return renewed
 
     def all_of(self, registry: Registry, workflow: Workflow, span: Span) -> int:
@@ -74,7 +70,7 @@ class Again:
             ValidationFailed: they are too many.
             TablesUnavailable: not known whether they were made; to ask again makes them once more.
         """
-        live, now_ms = self.live(), self.clock.now_ms()
+        live, now_ms = self.live.refresh(), self.clock.now_ms()
         source, values = self._source(registry, workflow, span, now_ms)
         found = int(str(live.select(f"SELECT count() {source} SETTINGS max_threads = 1", values)[0][0]))
         if found > MAX_REPLAYED:
@@ -82,7 +78,7 @@ class Again:
             raise ValidationFailed([FieldError("endDate", message, "too_big")])
         now = f"fromUnixTimestamp64Milli(toInt64({now_ms}), 'UTC')"
         live.execute(
-            f"INSERT INTO {self.shared_database}.{DELIVERIES} (project_id, workflow_id, created_at, id, event_id,"
+            f"INSERT INTO {self.live.shared_database}.{DELIVERIES} (project_id, workflow_id, created_at, id, event_id,"
             " occurred_at, log_partition, status, next_attempt_at, due_since, requested_at, version)"
             " SELECT {project:UUID}, {workflow:UUID}, "
             f"{now}, generateUUIDv4(event_id), event_id, occurred_at, log_partition, '{PENDING}',"

@@ -204,7 +204,7 @@ class Dispatcher:
 
     async def _attempt(self, delivery: Delivery, workflow: Workflow, body: bytes) -> bool:
         one = begun(delivery, self._place.clock.now_ms())
-        await self._journal.note(one.delivery, one.attempt)
+        await self._journal.note(None, one.attempt)
         answer = await self._send(one, workflow, body)
         now_ms = self._place.clock.now_ms()
         one = ended(one, answer, now_ms, random.random())  # noqa: S311 - spreads retries, guards nothing

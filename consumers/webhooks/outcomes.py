@@ -6,7 +6,7 @@ import msgspec
 
 from consumers.webhooks.schedule import HTTP_GONE, WINDOW_MS, is_delivered, next_attempt_ms
 from consumers.webhooks.sending import Answer
-from penstock.deliveries import DEAD, DELIVERED, FAILED, INTERRUPTED, Attempt, Delivery
+from penstock.deliveries import DEAD, DELIVERED, FAILED, Attempt, Delivery
 from penstock.registry import Registry
 from schemas.registry import Workflow
 
@@ -20,13 +20,9 @@ class Begun:
 
 
 def begun(delivery: Delivery, now_ms: int) -> Begun:
-    """What is stated before the attempt: should the process end in it, that is what is known of it."""
+    """The attempt is stated before it is made: should the process end in it, that is what is known of it."""
     number = delivery.attempts + 1
-    attempt = Attempt(delivery.id, number, now_ms)
-    return Begun(
-        msgspec.structs.replace(delivery, attempts=number, last_error=INTERRUPTED, version=delivery.version + 1),
-        attempt,
-    )
+    return Begun(msgspec.structs.replace(delivery, attempts=number), Attempt(delivery.id, number, now_ms))
 
 
 def ended(one: Begun, answer: Answer, now_ms: int, draw: float) -> Begun:

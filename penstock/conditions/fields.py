@@ -19,6 +19,9 @@ from schemas.names import MAX_NAME
 
 MAX_PATH = 255
 MAX_WHERE = 20
+MAX_KEYS = 8
+"""Of a path: each level makes the statement longer."""
+
 _DATA, _EVENT, _EMAIL, _SEGMENT, _TRIGGER = "data.", "event.", "email.", "segment.", "trigger.data."
 _MAIL_EVENTS = ("sent", "delivery", "open", "click", "bounce", "complaint")
 
@@ -119,6 +122,8 @@ def _data(faults: Faults, members: Members, path: str, field: str) -> DataFilter
     if not all(keys) or len(field) > MAX_PATH:
         message = f"The path in data has keys between single dots, and the field at most {MAX_PATH} characters"
         faults.note(f"{path}.field", message, "invalid_string")
+    elif len(keys) > MAX_KEYS:
+        faults.note(f"{path}.field", f"The path in data has at most {MAX_KEYS} keys", "too_big")
     operator = _operator(faults, members, path, (*_EQUALITY, *_ORDER, *_SPANS, *_CONTAINS, *_EXISTENCE))
     if operator is None or operator in _EXISTENCE:
         return None if operator is None else DataFilter(keys, operator, is_of_trigger=is_of_trigger)

@@ -13,6 +13,9 @@ from penstock.conditions.bound import Bound
 from penstock.conditions.faults import LARGEST
 from penstock.conditions.tree import DataFilter, Operator, Scalar
 
+_SHORT = 40
+"""Characters: a value that is longer is written once, and named where it stands more often."""
+
 _LARGE_NUMBER = "[0-9]{19}|[eE][+-]?[0-9]{3}"
 _TOKENS = '(?s)"(?:[^"\\\\\\\\]|\\\\\\\\.)*"|-?[0-9][0-9.eE+-]*|[^"0-9-]+'
 _ISO = (
@@ -49,6 +52,8 @@ def last_of(pairs: str, key: str) -> str:
 
 def plain(value: str) -> str:
     """A value, see the module, of its JSON."""
+    if len(value) > _SHORT:
+        return f"arrayMap(json -> {plain('json')}, [{value}])[1]"
     return f"multiIf(startsWith({value}, '\"'), concat('s', JSONExtractString({value})), {value} = 'null', '', {value})"
 
 
@@ -61,6 +66,12 @@ def at_path(value: str, keys: Sequence[str]) -> str:
 
 def holds(one: DataFilter, value: str, now_ms: int, bound: Bound) -> str:
     """Whether a filter holds of a value."""
+    if len(value) > _SHORT:
+        return f"arrayMap(found -> {_holds(one, 'found', now_ms, bound)}, [{value}])[1]"
+    return _holds(one, value, now_ms, bound)
+
+
+def _holds(one: DataFilter, value: str, now_ms: int, bound: Bound) -> str:
     match one.operator:
         case Operator.EXISTS | Operator.NOT_EXISTS:
             return f"{value} {'!=' if one.operator is Operator.EXISTS else '='} ''"

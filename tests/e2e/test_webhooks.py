@@ -216,8 +216,13 @@ def _send_while_things_die(own: Deployment, client: Client, endpoint: Endpoint, 
 
 
 def _expect_truth(client: Client, endpoint: Endpoint, made: dict[str, Any]) -> None:
-    wait_until(lambda: len({got["id"] for got in endpoint.got()}) >= MANY, 120, "every event")
-    wait_until(lambda: len(deliveries(client, made, status="delivered")) >= MANY, 120, "every delivery to be told")
+    wait_until(lambda: len({got["id"] for got in endpoint.got()}) >= MANY, 120, "every event", poll_seconds=2)
+    wait_until(
+        lambda: len(deliveries(client, made, status="delivered")) >= MANY,
+        120,
+        "every delivery to be told",
+        poll_seconds=2,
+    )
     got = endpoint.got()
     assert all(one["signed"] for one in got)
     listed = deliveries(client, made)

@@ -81,11 +81,6 @@ def topic() -> Topic:
     return Topic()
 
 
-A_VOID_ONE_STAYS = pytest.mark.xfail(
-    reason="whether a segment is void depends on what was read before it, which compaction changes",
-)
-
-
 def ids(found: list[Segment] | list[Workflow]) -> list[str]:
     return [one.id for one in found]
 
@@ -222,14 +217,12 @@ def test_after_compaction_the_first_one_still_has_the_slug_though_its_record_sta
         assert (holder.id, holder.name) == (uuid_of(1), "Very important")
 
 
-@A_VOID_ONE_STAYS
 def test_after_compaction_a_void_segment_is_still_none(topic: Topic) -> None:
     topic.put(segment(1), segment(2), replace(segment(1), name="Very important", first_offset=0))
     topic.compact()
     assert ids(topic.read().segments(PROJECT)) == [uuid_of(1)]
 
 
-@A_VOID_ONE_STAYS
 def test_a_void_segment_is_the_same_to_who_followed_and_to_who_reads_later(topic: Topic) -> None:
     topic.put(segment(1), segment(2))
     topic.gone(segment_key(uuid_of(1)))

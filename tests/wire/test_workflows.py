@@ -726,7 +726,8 @@ def test_other_origins_are_answered_only_where_the_settings_say_so(
 def test_the_document_describes_the_routes(api: Api) -> None:
     document = api.send("GET", "/openapi.json").json()
     paths = {path: item for path, item in document["paths"].items() if path.startswith("/workflows")}
-    found = {(path, method): one for path, item in paths.items() for method, one in item.items()}
+    ours = {path: item for path, item in paths.items() if "deliver" not in path and not path.endswith("/replay")}
+    found = {(path, method): one for path, item in ours.items() for method, one in item.items()}
     common = {"401", "422", "429", "500", "503"}
     expected = {
         ("/workflows", "get"): ("list_workflows", {"200"}),
