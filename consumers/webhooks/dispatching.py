@@ -104,6 +104,11 @@ class Dispatcher:
         """To be run beside."""
         return self._journal
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is under way, or waits for its endpoint."""
+        return bool(self._known.busy)
+
     # --- what is to be sent
 
     def take(self, due: Sequence[Due]) -> None:

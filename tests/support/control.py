@@ -31,6 +31,10 @@ class InstantControl:
         for one in registered:
             self.publish(Topic.CONTROL, registry_key(one), encode_registered(one))
 
+    def publish_removal(self, registered: Registered) -> None:
+        """What another process removes."""
+        self.publish(Topic.CONTROL, registry_key(registered), None)
+
     def sync(self) -> None:
         """All is applied."""
         if self.failure:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from penstock.auth import KeyRing, NewKey
+from penstock.control import ControlFollower, read_all
 from penstock.errors import InvalidApiKey, LogUnavailable, StartError
 from penstock.eventlog.sqlite import SqliteLog
-from penstock.control import ControlFollower, read_all
 from penstock.projects import (
     NewProject,
     create_key,

@@ -133,7 +133,6 @@ def test_a_variable_that_is_no_setting_is_none_of_our_business_where_known_ones_
         ("DATADIR", "DATA_DIR"),
         ("NONSENSE", ""),
         ("WORKFLOWS__X", ""),
-        ("WEBHOOKS__ALLOWED_ADDRESSES", ""),
         ("IMAGE", ""),
     ],
 )
