@@ -16,6 +16,12 @@ __all__ = ["bridge", "broker"]
 
 FORMS = ["embedded", "kafka"]
 
+SENDING = {
+    "PENSTOCK_WEBHOOKS__ALLOWED_ADDRESSES": '["127.0.0.1/32"]',
+    "PENSTOCK_WEBHOOKS__TIMEOUT_SECONDS": "3",
+}
+"""Webhooks reach this machine by one address, and no other that is not public."""
+
 
 def make(form: str, directory: Path, settings: Mapping[str, str] | None = None) -> Deployment:
     """A deployment of the form, not started; its services run."""
@@ -27,7 +33,7 @@ def make(form: str, directory: Path, settings: Mapping[str, str] | None = None) 
 @pytest.fixture(scope="session", params=FORMS)
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """One running product that tests share; each takes a project of its own."""
-    running = make(request.param, tmp_path_factory.mktemp(request.param))
+    running = make(request.param, tmp_path_factory.mktemp(request.param), SENDING)
     try:
         running.start()
         yield running

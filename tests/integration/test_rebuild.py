@@ -214,14 +214,14 @@ FAULTS: dict[str, tuple[str, dict[str, tuple[int, int]]]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_of_the_live_tables_is_told_and_gone_afterwards(any_world: World, fault: str) -> None:
+def test_a_fault_of_the_live_tables_is_told_and_gone_afterwards(world: World, fault: str) -> None:
     statement, expected = FAULTS[fault]
-    any_world.grow()
-    any_world.write()
-    any_world.tables.execute(statement)
-    assert wrong(any_world.rebuild()) == expected
-    any_world.check()
-    assert wrong(any_world.rebuild()) == {}
+    world.grow()
+    world.write()
+    world.tables.execute(statement)
+    assert wrong(world.rebuild()) == expected
+    world.check()
+    assert wrong(world.rebuild()) == {}
 
 
 def test_lost_tables_come_back(world: World) -> None:

@@ -352,7 +352,7 @@ _conditions = _groups(_groups(st.none()))
 
 
 @given(people=_people, conditions=st.lists(_conditions, min_size=1, max_size=4), inner=_filters)
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_condition_says_what_the_reference_says(
     world: World, people: list[Someone], conditions: list[Any], inner: Any
 ) -> None:

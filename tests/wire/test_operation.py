@@ -148,7 +148,14 @@ def references(node: Any) -> set[str]:
 
 async def test_the_document_names_all_routes_and_its_references_lead_somewhere(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
-    writing = {"/v1/track", "/v1/track/batch", "/v1/hooks/email", "/v1/hooks/contact", "/v1/hooks/segment", "/webhooks/sns"}
+    writing = {
+        "/v1/track",
+        "/v1/track/batch",
+        "/v1/hooks/email",
+        "/v1/hooks/contact",
+        "/v1/hooks/segment",
+        "/webhooks/sns",
+    }
     assert document["paths"].keys() == {*writing, "/healthz", "/readyz", "/metrics"}
     for reference in references(document):
         target: Any = document
