@@ -25,6 +25,8 @@ _NEVER_GLOBAL = (
     IPv6Network("100::/64"),
     IPv6Network("5f00::/16"),
     IPv6Network("3fff::/20"),
+    IPv4Network("168.63.129.16/32"),  # Azure's own services, in every machine there
+    IPv4Network("192.0.0.0/24"),
     IPv4Network("192.88.99.0/24"),
 )
 
@@ -63,7 +65,7 @@ class Destinations:
             return "Must not have a user name or a password: use headers"
         if "#" in parts.geturl():
             return "Must not have a fragment (#…)"
-        if self._ports and (port or _SCHEMES[parts.scheme]) not in self._ports:
+        if self._ports and (_SCHEMES[parts.scheme] if port is None else port) not in self._ports:
             return f"Must have one of the ports {', '.join(map(str, sorted(self._ports)))}"
         return None if _is_name(parts.hostname) else "The host is no name of the internet"
 

@@ -6,12 +6,19 @@ from dataclasses import dataclass
 
 from penstock.clickhouse.contract import Parameter
 from penstock.deliveries import DELIVERY_COLUMNS
-from query_api.list_cursor import ListPlace
-from query_api.statements import Statement
+from query_api.statements import Statement, within_tables
 from schemas.tables import DELIVERIES, DELIVERY_ATTEMPTS
 
 _OF_WORKFLOW = "project_id = {project:UUID} AND workflow_id = {workflow:UUID}"
 _NEWEST_FIRST = "ORDER BY created_at DESC, id DESC"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPlace:
+    """Where a page ended; the time is in milliseconds since 1970."""
+
+    created_ms: int
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,7 @@ class DeliveriesRequest:
     workflow_id: str
     status: str
     limit: int
-    after: ListPlace | None
+    after: DeliveryPlace | None
 
 
 def deliveries_page(asked: DeliveriesRequest) -> Statement:
@@ -38,8 +45,8 @@ def deliveries_page(asked: DeliveriesRequest) -> Statement:
     values: dict[str, Parameter] = {"project": asked.project_id, "workflow": asked.workflow_id}
     conditions = _OF_WORKFLOW
     if asked.after is not None:
-        conditions += " AND (created_at, id) < (parseDateTime64BestEffort({created:String}, 3, 'UTC'), {after:UUID})"
-        values |= {"created": asked.after.created_at, "after": asked.after.id}
+        conditions += " AND (created_at, id) < (fromUnixTimestamp64Milli({created:Int64}, 'UTC'), {after:UUID})"
+        values |= {"created": within_tables(asked.after.created_ms), "after": asked.after.id}
     having = ""
     if asked.status:
         having = "HAVING newest_status = {status:String}"

@@ -14,7 +14,7 @@ from query_api import delivery_documentation as documentation
 from query_api.access import Access, aged, answered
 from query_api.bodies import Bodies
 from query_api.body_members import read_members
-from query_api.delivery_queries import DeliveriesRequest, attempts_of, deliveries_page, one_delivery
+from query_api.delivery_queries import DeliveriesRequest, DeliveryPlace, attempts_of, deliveries_page, one_delivery
 from query_api.delivery_results import deliveries_body, delivery_body, replayed_body
 from query_api.fields import Fields
 from query_api.list_cursor import list_place
@@ -27,6 +27,7 @@ from query_api.registering import Route, router_of
 from query_api.registrar import Registrar
 from query_api.statements import Statement
 from query_api.workflows import known_workflow
+from schemas.times import parse_iso, to_ms, to_wire
 from schemas.wire_deliveries import DeliveriesPage, DeliveryWithAttempts, Replayed
 
 _JSON = "application/json"
@@ -50,7 +51,7 @@ class _Deliveries:
         """Newest first. Follow `cursor` to its end to visit every delivery exactly once, also while new ones come."""
         project_id, fields = self.access.open(request, request.path_params)
         workflow_id, status = fields.uuid("id"), _status(fields)
-        limit, after = fields.limit(DEFAULT_LIST_LIMIT), list_place(fields, "deliveries")
+        limit, after = fields.limit(DEFAULT_LIST_LIMIT), _after(fields)
         age_ms = await self.access.age_of_view(fields)
         with aged(age_ms):
             known_workflow(await self.registrar.read(), project_id, workflow_id)
@@ -105,6 +106,21 @@ class _Deliveries:
         work: Callable[[], int] = partial(self.again.all_of, registry, workflow, span)
         made = await self.reader.run(principal.project_id, work)
         return Response(replayed_body(made), 202, media_type=_JSON)
+
+
+def _after(fields: Fields) -> DeliveryPlace | None:
+    """The place behind which the page begins."""
+    place = list_place(fields, "deliveries")
+    try:
+        created_ms = to_ms(parse_iso(place.created_at)) if place else 0
+    except ValueError:
+        created_ms = -1
+    if place is None:
+        return None
+    if created_ms >= 0 and to_wire(created_ms) == place.created_at:
+        return DeliveryPlace(created_ms, place.id)
+    fields.wrong("cursor", "Not a cursor that a list of deliveries has answered", "invalid_string")
+    return None
 
 
 def _status(fields: Fields) -> str:

@@ -3,8 +3,8 @@
 Endpoints take turns. Half of the room is for requests that were not answered yet after a moment: whatever hangs moves
 there, and only so much may hang. The other half is for all others, so one that is well finds a place within that
 moment, however many hang. An endpoint begins with one request at a time, has more and more while it answers quickly,
-and is back at one where it does not; after each request that had no answer it rests. What is answered does not matter
-here: a quick refusal harms nobody.
+and is back at one where it does not; after each request that had no answer it rests. One of which that is not known yet
+may hang, so it needs room there. What is answered does not matter here: a quick refusal harms nobody.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ Item = TypeVar("Item")
 _MOMENT_SECONDS = 0.5
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
+_REMEMBERED = 10_000
+"""So many endpoints are known at least, also while nothing is to be sent to them."""
 
 _log = structlog.get_logger(__name__)
 
@@ -45,11 +47,16 @@ class _Endpoint(Generic[Item]):
 
 @dataclass(slots=True)
 class _Room:
-    """How many requests may be under way, and are: those that began a moment ago, and those that take longer."""
+    """How many requests may be under way, and are: those that began a moment ago, and those that take longer.
+
+    Attributes:
+        doubtful: how many of the quick ones are of endpoints that are not known to be well.
+    """
 
     quick_most: int
     slow_most: int
     quick: int = 0
+    doubtful: int = 0
     slow: int = 0
 
 
@@ -109,17 +116,21 @@ class Endpoints(Generic[Item]):
         """One that may hang begins only where there is room for it to do so."""
         if known.running >= known.share or known.rests_until > time.monotonic():
             return False
-        return known.share > 1 or self._room.slow < self._room.slow_most
+        room = self._room
+        if known.share == 1:
+            return room.slow + room.doubtful < room.slow_most
+        return room.quick + room.slow < room.quick_most + room.slow_most
 
     def _start(self, name: str, known: _Endpoint[Item]) -> None:
-        item = known.waiting.popleft()
+        item, is_doubtful = known.waiting.popleft(), known.share == 1
         known.running += 1
         self._room.quick += 1
-        task = asyncio.create_task(self._run(name, known, item))
+        self._room.doubtful += is_doubtful
+        task = asyncio.create_task(self._run(name, known, item, is_doubtful=is_doubtful))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, name: str, known: _Endpoint[Item], item: Item) -> None:
+    async def _run(self, name: str, known: _Endpoint[Item], item: Item, *, is_doubtful: bool) -> None:
         is_slow = False
 
         def move_over() -> None:
@@ -127,6 +138,7 @@ class Endpoints(Generic[Item]):
             is_slow = True
             known.share = 1
             self._room.quick -= 1
+            self._room.doubtful -= is_doubtful
             self._room.slow += 1
             self._begin()
 
@@ -143,8 +155,9 @@ class Endpoints(Generic[Item]):
                 self._room.slow -= 1
             else:
                 self._room.quick -= 1
+                self._room.doubtful -= is_doubtful
             self._judge(known, is_answered=is_answered, is_slow=is_slow)
-            if not known.waiting and not known.running:
+            if len(self._known) > _REMEMBERED and not known.waiting and not known.running:
                 self._known.pop(name, None)
             self._begin()
 

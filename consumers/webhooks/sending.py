@@ -9,12 +9,14 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import aiohttp
 import certifi
+from yarl import URL
 
 from penstock.destinations import Destinations
 from penstock.settings import Webhooks
@@ -42,6 +44,10 @@ class Answer:
     error: str | None = None
     response: str = ""
     retry_after_seconds: float | None = None
+
+
+_refusals: ContextVar[list[str]] = ContextVar("refusals")
+"""Of the attempt under way: where several addresses are tried, what is raised does not tell of them any more."""
 
 
 class _Refused(OSError):
@@ -79,22 +85,25 @@ class Sender:
         family, kind, protocol, _, address = addr_info
         refusal = self._destinations.refusal(str(address[0]))
         if refusal is not None:
+            _refusals.get([]).append(refusal)
             raise _Refused(refusal)
         return socket.socket(family, kind, protocol)
 
     async def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Posts the body; never raises for what the network or the endpoint does."""
         started = time.perf_counter()
+        refusals: list[str] = []
+        _refusals.set(refusals)
         status_code, error, response, retry_after = None, None, "", None
         try:
-            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+            async with self._session.post(_exactly(url), data=body, headers=headers, allow_redirects=False) as answer:
                 status_code = answer.status
                 retry_after = _retry_after(answer.headers.get("Retry-After"))
                 response = await _beginning(answer)
         except asyncio.CancelledError:
             raise
         except Exception as failure:  # noqa: BLE001 - whatever an endpoint makes of it is its failure
-            error = _described(failure)
+            error = f"Refused: {refusals[-1]}" if refusals else _described(failure)
         if error is None and status_code is not None and not 200 <= status_code < 300:
             error = _status_error(status_code)
         return Answer(status_code, _since(started), error, response, retry_after)
@@ -124,9 +133,6 @@ def _status_error(status_code: int) -> str:
 
 def _described(failure: Exception) -> str:
     """In words for who owns the endpoint."""
-    refused = _refused_in(failure)
-    if refused is not None:
-        return f"Refused: {refused}"
     if isinstance(failure, aiohttp.InvalidURL):  # an address in another spelling than the usual one, too
         return f"Refused: {failure}"[:_LONGEST_ERROR]
     if isinstance(failure, TimeoutError):
@@ -138,20 +144,9 @@ def _described(failure: Exception) -> str:
     return f"The request failed: {type(failure).__name__} {failure}".rstrip()[:_LONGEST_ERROR]
 
 
-def _refused_in(failure: BaseException | None) -> _Refused | None:
-    """Where several addresses were tried, the refusals of all stand in one group."""
-    waiting: list[BaseException | None] = [failure]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, _Refused):
-            return one
-        if isinstance(one, aiohttp.ClientConnectorError):
-            waiting.append(one.os_error)
-        if isinstance(one, BaseExceptionGroup):
-            waiting += one.exceptions
-        if one is not None and one.__cause__ is not None:
-            waiting.append(one.__cause__)
-    return None
+def _exactly(url: str) -> URL:
+    """The URL as it was given: an endpoint may have signed its query. Only a name that is not ASCII is encoded."""
+    return URL(url, encoded=url.isascii())
 
 
 def _retry_after(header: str | None) -> float | None:
@@ -162,7 +157,7 @@ def _retry_after(header: str | None) -> float | None:
         return float(header)
     try:
         moment = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -88,7 +88,7 @@ class Faults:
         value, unit = members.get("value"), members.get("unit")
         unit_ms = _UNIT_MS.get(unit) if isinstance(unit, str) else None
         if unit_ms is None:
-            code = "invalid_type" if unit is None else "invalid_enum_value"
+            code = "invalid_enum_value" if isinstance(unit, str) else "invalid_type"
             self.note(f"{path}.unit", f"Must be one of {', '.join(_UNIT_MS)}", code)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             self._mistyped(f"{path}.value", value, "Must be a number")

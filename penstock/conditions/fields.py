@@ -188,8 +188,8 @@ def _of_event_data(faults: Faults, value: Any, path: str) -> DataFilter | None:
         return _data(faults, value, path, field)
     if not isinstance(value, dict):
         faults.note(path, "Must be an object with field and operator", "invalid_type")
-    elif field is None:
-        faults.note(f"{path}.field", "Required", "invalid_type")
+    elif not isinstance(field, str):
+        faults.note(f"{path}.field", "Required" if field is None else "Must be a string", "invalid_type")
     else:
         faults.note(f"{path}.field", "Must be data.<path>: what the event's own data has", "invalid_enum_value")
     return None

@@ -38,7 +38,7 @@ class Source:
         self._now_ms = now_ms
         self._bound = bound
         self._keys: set[str] = set()
-        self._events: dict[EventFilter, str] = {}
+        self._events: dict[str, tuple[EventFilter, str]] = {}
         self._segments: dict[str, str] = {}
 
     def data(self, path: Sequence[str]) -> str:
@@ -52,7 +52,7 @@ class Source:
 
     def events(self, one: EventFilter) -> str:
         """How many events meet the filter; of `triggeredOlderThan` whether the last one is old enough."""
-        return self._events.setdefault(one, f"events_{len(self._events)}")
+        return self._events.setdefault(repr(one), (one, f"events_{len(self._events)}"))[1]  # 1 and true are equal
 
     def membership(self, segment_id: str) -> str:
         """Whether the contact is in a segment whose membership is computed elsewhere."""
@@ -61,7 +61,10 @@ class Source:
     def sql(self) -> str:
         """The statement; once everything was asked for."""
         sql = self._contacts()
-        for part, columns in ((self._counted(), self._events.values()), (self._members(), self._segments.values())):
+        for part, columns in (
+            (self._counted(), [column for _, column in self._events.values()]),
+            (self._members(), self._segments.values()),
+        ):
             if part:
                 names = ", ".join(["contact.*", *columns])
                 sql = f"SELECT {names} FROM ({sql}) AS contact LEFT JOIN ({part}) AS more USING contact_id"
@@ -118,8 +121,8 @@ class Source:
         if not self._events:
             return ""
         table = EVENTS_BY_NAME if self._scope.contact_ids is None else EVENTS_BY_CONTACT
-        names = self._bound.texts(sorted({one.name for one in self._events}))
-        counts = "".join(f", {self._count(one)} AS {column}" for one, column in self._events.items())
+        names = self._bound.texts(sorted({one.name for one, _ in self._events.values()}))
+        counts = "".join(f", {self._count(one)} AS {column}" for one, column in self._events.values())
         return (
             f"SELECT contact_id{counts} FROM {table} WHERE project_id = {self._project} AND name IN {names}"
             f"{self._since()}{self._restricted('contact_id')} GROUP BY contact_id"
@@ -127,7 +130,7 @@ class Source:
 
     def _since(self) -> str:
         """Where all filters look back only so far, no more is read."""
-        spans = [one.span_ms for one in self._events if one.operator is not Operator.TRIGGERED_OLDER]
+        spans = [one.span_ms for one, _ in self._events.values() if one.operator is not Operator.TRIGGERED_OLDER]
         if len(spans) < len(self._events) or None in spans:
             return ""
         return f" AND {self._after(max(span for span in spans if span is not None))}"
