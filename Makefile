@@ -14,8 +14,8 @@ ARGS ?=
 # Tests start `penstock` as a user would.
 PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
-# Two processes, a file each: many tests wait for something most of the time. Each process starts services of its own.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+# Three processes, a file each: many tests wait for something most of the time. Each process starts services of its own.
+SIDE_BY_SIDE := -n 3 --dist loadfile
 
 define bootstrap
 	@python="$(PYTHON)"; if ! "$${python:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
