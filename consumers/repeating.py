@@ -11,7 +11,7 @@ from penstock.errors import PenstockError, Unavailable
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
-_STOP_SECONDS = 3.0
+_STOP_SECONDS = 2.0
 
 _log = structlog.get_logger(__name__)
 

@@ -101,9 +101,7 @@ class Embedded:
             ):
                 yield app
         finally:
-            for service in behind:
-                await asyncio.to_thread(service.stop)
-            await asyncio.to_thread(writer.stop)
+            await asyncio.gather(*[asyncio.to_thread(one.stop) for one in (*behind, writer)])
             await asyncio.to_thread(control.follower.stop)
 
     def _pipeline(self, log: SqliteLog, generations: Generations) -> Pipeline:

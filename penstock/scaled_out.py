@@ -138,8 +138,7 @@ async def open_consume(settings: Settings, on_failure: Callable[[Exception], Non
             try:
                 yield shell
             finally:
-                await asyncio.to_thread(segments.stop)
-                await asyncio.to_thread(webhooks.stop)
+                await asyncio.gather(asyncio.to_thread(segments.stop), asyncio.to_thread(webhooks.stop), writer.stop())
     finally:
         await writer.stop()
         await joining

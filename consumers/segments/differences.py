@@ -1,15 +1,20 @@
 """Where what a segment's condition says differs from what the log says of who is in it: one statement."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import structlog
 
 from consumers.segments.catalog import Catalog
 from penstock.clickhouse import Selectable
 from penstock.clickhouse.contract import Parameter
 from penstock.conditions.compiling import Scope, compile_conditions
 from penstock.conditions.kept import kept_condition
+from penstock.errors import TablesRefused
 from schemas.registry import Segment
 from schemas.tables import MEMBERSHIPS
+
+_log = structlog.get_logger(__name__)
 
 _STATEMENT = """
 SELECT
@@ -78,11 +83,22 @@ class Question:
 
 
 def differences(tables: Selectable, question: Question, limit: int) -> list[Change]:
-    """The changes, of so many contacts at most.
+    """The changes, of so many contacts at most. A segment that the tables refuse keeps no other from being compared.
 
     Raises:
         TablesUnavailable: see `Selectable`.
     """
+    try:
+        return _differences(tables, question, limit)
+    except TablesRefused as error:
+        if len(question.segments) > 1:
+            alone = [replace(question, segments=[segment]) for segment in question.segments]
+            return [change for one in alone for change in differences(tables, one, limit)]
+        _log.error("segment not evaluated", segment=question.segments[0].id, reason=str(error))
+        return []
+
+
+def _differences(tables: Selectable, question: Question, limit: int) -> list[Change]:
     segments = question.segments
     project_id = segments[0].project_id
     compiled = compile_conditions(

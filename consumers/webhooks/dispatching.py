@@ -48,12 +48,17 @@ InThread = Callable[..., Awaitable[Any]]
 
 @dataclass(slots=True)
 class _Known:
-    """The deliveries that are to be tried, by id, and when; those that are under way are in `busy`."""
+    """The deliveries that are to be tried, by id, and when; those that are under way are in `busy`.
+
+    Attributes:
+        finished: the versions of those that were finished last: the tables may not have them yet.
+    """
 
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     events: dict[str, Sequence[object]] = field(default_factory=dict)
     times: list[tuple[int, str]] = field(default_factory=list)
     busy: set[str] = field(default_factory=set)
+    finished: dict[str, int] = field(default_factory=dict)
     is_part: bool = False
 
     def add(self, delivery: Delivery, at_ms: int) -> None:
@@ -68,6 +73,21 @@ class _Known:
         """It is done, or another's."""
         self.deliveries.pop(delivery_id, None)
         self.events.pop(delivery_id, None)
+
+    def finish(self, delivery: Delivery) -> None:
+        """It is not to be tried any more."""
+        self.forget(delivery.id)
+        self.finished[delivery.id] = delivery.version
+        if len(self.finished) > _REMEMBERED:
+            del self.finished[next(iter(self.finished))]
+
+    def is_news(self, delivery: Delivery) -> bool:
+        """Whether what the tables have of it is newer than what is known here."""
+        if delivery.id in self.busy:
+            return False
+        known = self.deliveries.get(delivery.id)
+        version = self.finished.get(delivery.id, 0) if known is None else known.version
+        return version < delivery.version
 
     def due(self, now_ms: int) -> list[str]:
         """Takes out what is due; whoever takes it adds it again, or forgets it."""
@@ -136,8 +156,9 @@ class Dispatcher:
             await self._load(owned)
         since_ms = self._place.clock.now_ms() - _REQUESTED_MS
         shared = self._place.generations.shared
-        for one in await self._in_thread(requested_deliveries, shared, owned, since_ms, _REMEMBERED):
-            self._renew(one)
+        requested = await self._in_thread(requested_deliveries, shared, owned, since_ms, _REMEMBERED)
+        self._known.is_part |= len(requested) >= _REMEMBERED
+        self._add_news(requested)
         self._place.metrics.webhooks_open.set(len(self._known.deliveries))
         self.offer()
 
@@ -148,14 +169,12 @@ class Dispatcher:
         now_ms, shared = self._place.clock.now_ms(), self._place.generations.shared
         found = await self._in_thread(open_deliveries, shared, partitions, now_ms, room)
         self._known.is_part |= len(found) >= room
-        for one in found:
-            if one.id not in self._known.deliveries:
-                self._known.add(one, one.next_attempt_ms)
+        self._add_news(found)
 
-    def _renew(self, one: Delivery) -> None:
-        known = self._known.deliveries.get(one.id)
-        if one.id not in self._known.busy and (known is None or known.version < one.version):
-            self._known.add(one, one.next_attempt_ms)
+    def _add_news(self, found: Sequence[Delivery]) -> None:
+        for one in found:
+            if self._known.is_news(one):
+                self._known.add(one, one.next_attempt_ms)
 
     def offer(self) -> None:
         """Hands what is due to the endpoints."""
@@ -238,7 +257,7 @@ class Dispatcher:
     def _settle(self, delivery: Delivery) -> None:
         self._known.busy.discard(delivery.id)
         if delivery.status in (DELIVERED, DEAD):
-            self._known.forget(delivery.id)
+            self._known.finish(delivery)
         else:
             self._known.events.pop(delivery.id, None)  # it is looked up again: it may be deleted by then
             self._known.add(delivery, delivery.next_attempt_ms)

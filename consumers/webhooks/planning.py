@@ -8,16 +8,21 @@ A stretch of the log is looked at again where a process ended in between; the sa
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from penstock.clickhouse import Selectable
 from penstock.clickhouse.contract import Parameter, Row
 from penstock.conditions.compiling import Scope, compile_conditions
 from penstock.conditions.kept import catalog_of, kept_condition
 from penstock.deliveries import Delivery
+from penstock.errors import TablesRefused
 from penstock.registry import Registry
 from schemas.ids import derived_event_id
 from schemas.registry import Workflow
 from schemas.tables import EVENTS
 from schemas.times import parse_iso, to_ms
+
+_log = structlog.get_logger(__name__)
 
 EVENT_COLUMNS = "toString(id), name, data, toString(project_id), toString(contact_id), email_id, occurred_at, email"
 
@@ -103,7 +108,11 @@ class Planner:
         )
         sql = _MATCHING.replace("{contacts_sql}", compiled.contacts).replace("{predicate}", compiled.predicates[0])
         own: dict[str, Parameter] = {**_values([workflow], stretch), "contacts": sorted(people)}
-        meeting = {str(row[0]) for row in self.tables.select(sql, {**compiled.values, **own})}
+        try:
+            meeting = {str(row[0]) for row in self.tables.select(sql, {**compiled.values, **own})}
+        except TablesRefused as error:  # a condition that has become too long must not hold up all others
+            _log.error("workflow's condition not evaluated", workflow=workflow.id, reason=str(error))
+            return []
         return [row for row in rows if row[0] in meeting]
 
 
