@@ -1,7 +1,7 @@
 """Conditions to SQL: a statement that gives one row per contact, and for each condition an expression over its columns.
 
-Values are bound, never text. A condition that asks for other segments has their conditions in it, each once; of a
-segment that is not there, or that refers to itself by way of others, nobody is a member.
+Values are bound, never text. Segments that a condition refers to are computed beside it, each once. Nobody is a member
+of one that is not there, that leads back to itself, or that leads on for more than `MAX_LAYERS` steps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from penstock.clickhouse.contract import Parameter
 from penstock.conditions.bound import Bound
-from penstock.conditions.source import Scope, Source
+from penstock.conditions.references import MAX_LAYERS, Catalog, layers
+from penstock.conditions.scope import Rows, Scope
+from penstock.conditions.source import Source
 from penstock.conditions.tree import (
     Condition,
     DataFilter,
@@ -20,12 +22,17 @@ from penstock.conditions.tree import (
     Operator,
     SegmentFilter,
     SubscribedFilter,
+    segment_ids,
 )
-from penstock.conditions.values import at_path, holds, readable
+from penstock.conditions.values import holds, holds_of, value_at
 
-__all__ = ["Compiled", "Scope", "compile_conditions", "matches"]
+__all__ = ["MAX_LAYERS", "SETTINGS", "Catalog", "Compiled", "Scope", "compile_conditions", "layers", "matches"]
 
-_NOBODY, _EVERYBODY = "0", "1"
+SETTINGS = "optimize_and_compare_chain = 0"
+"""Of each statement that has predicates in it: the engine would look for comparisons that follow from others, of which
+there are none, for 2 ms at every AND."""
+
+_NOBODY = "0"
 _ORDERS = {
     Operator.GREATER: ">",
     Operator.GREATER_OR_EQUAL: ">=",
@@ -37,9 +44,6 @@ _ORDERS = {
     Operator.COUNT_LESS: "<",
     Operator.COUNT_LESS_OR_EQUAL: "<=",
 }
-
-Catalog = Mapping[str, Condition | None]
-"""The conditions of a project's segments, by id; None where the membership is computed elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +77,24 @@ def compile_conditions(
         trigger_data: the expression of the triggering event's data, for filters on that.
     """
     bound = Bound()
-    source = Source(project_id, scope, now_ms, bound)
+    source = Source(Rows(project_id, scope, bound), now_ms, bound)
     compiling = _Compiling(source, bound, catalog, now_ms, trigger_data=trigger_data)
+    steps = [compiling.layer(layer) for layer in _layers(conditions, catalog)]
     predicates = [compiling.condition(one) for one in conditions]
-    return Compiled(compiling.contacts(), predicates, bound.values)
+    contacts = source.sql()
+    for columns in steps:
+        contacts = f"SELECT *, {columns} FROM ({contacts})"  # noqa: S608 - see the module
+    return Compiled(contacts, predicates, bound.values)
 
 
 def matches(compiled: Compiled) -> str:
     """A statement of the columns `email`, `contact_id`, `log_partition` and `matches`: for each condition 1 or 0."""
     listed = ", ".join(f"toUInt8({predicate})" for predicate in compiled.predicates)
     return f"SELECT email, contact_id, log_partition, [{listed}] AS matches FROM ({compiled.contacts})"  # noqa: S608
+
+
+def _layers(conditions: Sequence[Condition], catalog: Catalog) -> list[list[str]]:
+    return layers({id_ for one in conditions for id_ in segment_ids(one)}, catalog)[:MAX_LAYERS]
 
 
 class _Compiling:
@@ -95,20 +107,21 @@ class _Compiling:
         self._now_ms = now_ms
         self._trigger_data = trigger_data
         self._segments: dict[str, str] = {}
-        self._inlined: list[tuple[str, str]] = []
 
-    def contacts(self) -> str:
-        sql = self._source.sql()
-        for column, predicate in self._inlined:
-            sql = f"SELECT *, toUInt8({predicate}) AS {column} FROM ({sql})"  # noqa: S608 - see the module
-        return sql
+    def layer(self, segment_ids: Sequence[str]) -> str:
+        """Columns that say who is in these segments, which refer to none but those of earlier layers."""
+        columns = {id_: f"segment_{len(self._segments) + number}" for number, id_ in enumerate(segment_ids)}
+        conditions = [(self._catalog[id_], column) for id_, column in columns.items()]
+        found = [f"toUInt8({self.condition(one)}) AS {column}" for one, column in conditions if one]
+        self._segments |= columns
+        return ", ".join(found)
 
     def condition(self, one: Condition) -> str:
         groups = [
             [*map(self._filter, group.filters), *([self.condition(group.conditions)] if group.conditions else [])]
             for group in one.groups
         ]
-        joined = [f"({' AND '.join(parts)})" if parts else _EVERYBODY for parts in groups]
+        joined = [f"({' AND '.join(parts)})" for parts in groups]
         return f"({f' {one.logic} '.join(joined)})"
 
     def _filter(self, one: Filter) -> str:
@@ -120,7 +133,7 @@ class _Compiling:
             case MomentFilter():
                 return self._moment(one)
             case DataFilter():
-                return holds(one, self._value(one), self._now_ms, self._bound)
+                return self._data(one)
             case EventFilter():
                 return self._events(one)
             case SegmentFilter():
@@ -129,8 +142,9 @@ class _Compiling:
 
     def _email(self, one: EmailFilter) -> str:
         value = self._bound.text(one.value)
-        found = f"email = {value}" if one.operator in _EQUALITY else f"position(email, {value}) > 0"
-        return f"NOT ({found})" if one.operator in _NEGATIVE else f"({found})"
+        is_whole = one.operator in (Operator.EQUALS, Operator.NOT_EQUALS)
+        found = f"email = {value}" if is_whole else f"position(email, {value}) > 0"
+        return f"({found})" if one.operator in (Operator.EQUALS, Operator.CONTAINS) else f"NOT ({found})"
 
     def _moment(self, one: MomentFilter) -> str:
         column = "created_ms" if one.field == "createdAt" else "updated_ms"
@@ -145,36 +159,24 @@ class _Compiling:
                 return f"{column} < {self._bound.integer(self._now_ms - one.span_ms)}"
         return f"{column} {_ORDERS[one.operator]} {self._bound.integer(one.start_ms)}"
 
-    def _value(self, one: DataFilter) -> str:
-        if one.is_of_trigger:
-            return at_path(readable(self._trigger_data), [self._bound.text(key) for key in one.path])
-        return self._source.data(one.path)
+    def _data(self, one: DataFilter) -> str:
+        if not one.is_of_trigger:
+            return holds(one, self._source.data(one.path), self._now_ms, self._bound)
+        value = value_at(self._trigger_data, self._bound.texts(one.path))
+        return holds_of(one, value, self._now_ms, self._bound)
 
     def _events(self, one: EventFilter) -> str:
-        column = self._source.events(one)
-        if one.operator in (Operator.NOT_TRIGGERED, Operator.NOT_TRIGGERED_WITHIN):
-            return f"{column} = 0"
-        if one.operator in (Operator.TRIGGERED, Operator.TRIGGERED_WITHIN, Operator.TRIGGERED_OLDER):
-            return f"{column} > 0"
-        return f"{column} {_ORDERS[one.operator]} {self._bound.integer(one.count)}"
+        recent = self._source.events(one.name, one.span_ms, one.where)
+        match one.operator:
+            case Operator.NOT_TRIGGERED | Operator.NOT_TRIGGERED_WITHIN:
+                return f"{recent} = 0"
+            case Operator.TRIGGERED | Operator.TRIGGERED_WITHIN:
+                return f"{recent} > 0"
+            case Operator.TRIGGERED_OLDER:
+                return f"({self._source.events(one.name, None, one.where)} > 0 AND {recent} = 0)"
+        return f"{recent} {_ORDERS[one.operator]} {self._bound.integer(one.count)}"
 
     def _member(self, segment_id: str) -> str:
-        if segment_id not in self._segments:
-            self._segments[segment_id] = _NOBODY  # while its own condition is compiled
-            self._segments[segment_id] = self._inline(segment_id)
-        return self._segments[segment_id]
-
-    def _inline(self, segment_id: str) -> str:
-        if segment_id not in self._catalog:
-            return _NOBODY
-        condition = self._catalog[segment_id]
-        if condition is None:
-            return self._source.membership(segment_id)
-        predicate = self.condition(condition)
-        column = f"segment_{len(self._inlined)}"
-        self._inlined.append((column, predicate))
-        return column
-
-
-_EQUALITY = (Operator.EQUALS, Operator.NOT_EQUALS)
-_NEGATIVE = (Operator.NOT_EQUALS, Operator.NOT_CONTAINS)
+        if segment_id in self._catalog and self._catalog[segment_id] is None:
+            return self._source.is_member(segment_id)
+        return self._segments.get(segment_id, _NOBODY)

@@ -1,27 +1,29 @@
 """JSON values in ClickHouse's terms: members of objects, and comparisons of types and values. Texts of SQL; pure.
 
 The engine's parser turns away an object with a number beyond the doubles, and makes a string of an integer beyond 64
-bits. An object that may have such a number goes through `readable` first, which writes its numbers as doubles.
+bits; and it spells numbers in its own way, so what it gave out is no safer than what was sent. Whatever may have such a
+number goes through `readable` before it is parsed.
 
-A value is written so that most comparisons are one step: a string is an `s` and the string itself, null and what is
-lacking are "", all else is its JSON.
+A value is kept as one text that most comparisons need to look at once only: a string is an `s` and the string itself,
+null and what is lacking are "", all else is its JSON.
+
+Arguments that stand in the text several times are names of columns; to name an expression, it is made a column, or a
+lambda's argument.
 """
-
-from collections.abc import Sequence
 
 from penstock.conditions.bound import Bound
 from penstock.conditions.faults import LARGEST
 from penstock.conditions.tree import DataFilter, Operator, Scalar
 
-_SHORT = 40
-"""Characters: a value that is longer is written once, and named where it stands more often."""
-
 _LARGE_NUMBER = "[0-9]{19}|[eE][+-]?[0-9]{3}"
 _TOKENS = '(?s)"(?:[^"\\\\\\\\]|\\\\\\\\.)*"|-?[0-9][0-9.eE+-]*|[^"0-9-]+'
 _ISO = (
-    "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    "([Tt ][0-9]{2}:[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?)?$"
+    "^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    "([Tt ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
+    "([Zz]|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?$"
 )
+"""What `schemas.times.parse_iso` takes; whether the month has that day is left to the engine."""
+
 _ORDERS = {
     Operator.GREATER: ">",
     Operator.GREATER_OR_EQUAL: ">=",
@@ -30,48 +32,51 @@ _ORDERS = {
 }
 
 
-def readable(text: str) -> str:
-    """An object's text, with numbers that the parser reads."""
-    number = f"least(greatest(toFloat64OrZero(token), -{LARGEST!r}), {LARGEST!r})"
-    token = f"if(match(token, '^-?[0-9]'), toString({number}), token)"
-    return (
-        f"if(match({text}, '{_LARGE_NUMBER}'), "
-        f"arrayStringConcat(arrayMap(token -> {token}, extractAll({text}, '{_TOKENS}'))), {text})"
-    )
+def readable(json: str) -> str:
+    """The JSON in a column, with numbers that the parser reads: none without an exponent, and none beyond the doubles.
+
+    What is too close to zero becomes that.
+    """
+    double = f"printf('%.16e', least(greatest(toFloat64OrZero(token), -{LARGEST!r}), {LARGEST!r}))"
+    tokens = f"arrayMap(token -> if(match(token, '^-?[0-9]'), {double}, token), extractAll({json}, '{_TOKENS}'))"
+    return f"if(match({json}, '{_LARGE_NUMBER}'), arrayStringConcat({tokens}), {json})"
 
 
-def members(text: str) -> str:
-    """The members of an object, as pairs in their order; none of what is no object."""
-    return f"JSONExtractKeysAndValuesRaw({text})"
+def members(json: str) -> str:
+    """The members of an object that is readable, as pairs in their order; none of what is no object."""
+    return f"JSONExtractKeysAndValuesRaw({json})"
 
 
 def last_of(pairs: str, key: str) -> str:
-    """The value of a key: of several that are equal the last one counts."""
+    """The JSON of a key's value: of several that are equal the last one counts. "" where there is none."""
     return f"tupleElement(arrayLast(one -> one.1 = {key}, {pairs}), 2)"
 
 
-def plain(value: str) -> str:
-    """A value, see the module, of its JSON."""
-    if len(value) > _SHORT:
-        return f"arrayMap(json -> {plain('json')}, [{value}])[1]"
-    return f"multiIf(startsWith({value}, '\"'), concat('s', JSONExtractString({value})), {value} = 'null', '', {value})"
+def plain(json: str) -> str:
+    """The value, see the module, of the JSON in a column."""
+    string = f"concat('s', JSONExtractString({json}))"
+    return f"multiIf(startsWith({json}, '\"'), {string}, {json} = 'null', '', {readable(json)})"
 
 
-def at_path(value: str, keys: Sequence[str]) -> str:
-    """The value at a path of keys within JSON."""
-    for key in keys:
-        value = last_of(members(value), key)
-    return plain(value)
+def value_at(json: str, keys: str) -> str:
+    """The value at a path within JSON, or within a value.
+
+    Args:
+        json: any expression.
+        keys: an array; "" for none.
+    """
+    step = last_of(members(readable("inner")), "key")
+    found = f"arrayFold((inner, key) -> {step}, {keys}, {json})" if keys else json
+    return f"arrayMap(inner -> {plain('inner')}, [{found}])[1]"
+
+
+def holds_of(one: DataFilter, value: str, now_ms: int, bound: Bound) -> str:
+    """Whether a filter holds of a value that is any expression."""
+    return f"arrayExists(value -> {holds(one, 'value', now_ms, bound)}, [{value}])"
 
 
 def holds(one: DataFilter, value: str, now_ms: int, bound: Bound) -> str:
-    """Whether a filter holds of a value."""
-    if len(value) > _SHORT:
-        return f"arrayMap(found -> {_holds(one, 'found', now_ms, bound)}, [{value}])[1]"
-    return _holds(one, value, now_ms, bound)
-
-
-def _holds(one: DataFilter, value: str, now_ms: int, bound: Bound) -> str:
+    """Whether a filter holds of the value in a column."""
     match one.operator:
         case Operator.EXISTS | Operator.NOT_EXISTS:
             return f"{value} {'!=' if one.operator is Operator.EXISTS else '='} ''"
@@ -105,8 +110,8 @@ def _ordered(value: str, wanted: Scalar | None, order: str, bound: Bound) -> str
 
 
 def _contains(value: str, wanted: Scalar | None, bound: Bound) -> str:
-    item = f"arrayExists(item -> {_equals(plain('item'), wanted, bound)}, JSONExtractArrayRaw({value}))"
-    in_array = f"(startsWith({value}, '[') AND {item})"
+    items = f"arrayMap(inner -> {plain('inner')}, JSONExtractArrayRaw({value}))"
+    in_array = f"(startsWith({value}, '[') AND arrayExists(item -> {_equals('item', wanted, bound)}, {items}))"
     if not isinstance(wanted, str):
         return in_array
     return f"((startsWith({value}, 's') AND position({value}, {bound.text(wanted)}, 2) > 0) OR {in_array})"

@@ -4,8 +4,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
+
+from schemas.times import parse_iso, to_ms
 
 _IGNORED = {"id", "email", "plunk_id", "plunk_email", "unsubscribeUrl", "subscribeUrl", "manageUrl"}
 _LARGEST = 1.7976931348623157e308
@@ -29,20 +30,27 @@ class Told:
 
 @dataclass(slots=True)
 class Someone:
-    """A contact, and what was told of it, in the order of the log."""
+    """A contact, and what was told of it, in the order of the log.
+
+    Attributes:
+        entered: the segments that it entered.
+        left: those of them that it left again.
+    """
 
     email: str
     told: list[Told] = field(default_factory=list)
     entered: set[str] = field(default_factory=set)
-
-
-def number(text: str) -> float:
-    value = float(text)
-    return math.copysign(_LARGEST, value) if math.isinf(value) else value
+    left: set[str] = field(default_factory=set)
 
 
 def parse(text: str) -> Any:
-    return json.loads(text, parse_int=number, parse_float=number)
+    """JSON, all its numbers as doubles."""
+    return json.loads(text, parse_int=_double, parse_float=_double)
+
+
+def _double(text: str) -> float:
+    value = float(text)
+    return math.copysign(_LARGEST, value) if math.isinf(value) else value
 
 
 def data_of(one: Someone) -> dict[str, Any]:
@@ -58,19 +66,33 @@ def data_of(one: Someone) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def holds(condition: Mapping[str, Any], one: Someone, segments: Mapping[str, Any], now_ms: int) -> bool:
+def holds(
+    condition: Mapping[str, Any], one: Someone, segments: Mapping[str, Any], now_ms: int, trigger_data: str = ""
+) -> bool:
     """Whether the contact meets the condition.
 
     Args:
         segments: the conditions of others, by id; None where the membership is told.
+        trigger_data: of the event that triggered, JSON as text; "" for none.
     """
-    return _Evaluation(one, segments, now_ms).condition(condition)
+    doubles = parse(json.dumps([condition, segments]))
+    return _Evaluation(one, doubles[1], now_ms, parse(trigger_data or "null")).condition(doubles[0])
+
+
+def referred(condition: Mapping[str, Any] | None) -> set[str]:
+    """The segments that a condition refers to."""
+    if condition is None:
+        return set()
+    found = set()
+    for group in condition["groups"]:
+        found |= referred(group.get("conditions"))
+        found |= {one["field"][8:].lower() for one in group.get("filters") or [] if one["field"].startswith("segment.")}
+    return found
 
 
 class _Evaluation:
-    def __init__(self, one: Someone, segments: Mapping[str, Any], now_ms: int) -> None:
-        self.one, self.segments, self.now_ms = one, segments, now_ms
-        self.asked: list[str] = []
+    def __init__(self, one: Someone, segments: Mapping[str, Any], now_ms: int, trigger_data: Any) -> None:
+        self.one, self.segments, self.now_ms, self.trigger_data = one, segments, now_ms, trigger_data
 
     def condition(self, condition: Mapping[str, Any]) -> bool:
         groups = [self.group(group) for group in condition["groups"]]
@@ -90,10 +112,11 @@ class _Evaluation:
             return bool((self.subscribed() == one["value"]) == (operator == "equals"))
         if name in ("createdAt", "updatedAt"):
             return self.moment(one, min(told.ms for told in self.one.told) if name == "createdAt" else self.updated())
-        if name.startswith("data."):
-            return compare(_at(data_of(self.one), name[5:].split(".")), one, self.now_ms)
+        if name.startswith(("data.", "trigger.data.")):
+            data = data_of(self.one) if name.startswith("data.") else self.trigger_data
+            return compare(_at(data, name.partition("data.")[2].split(".")), one, self.now_ms)
         if name.startswith("segment."):
-            return bool(self.member(name[8:]) == (operator == "memberOfSegment"))
+            return bool(self.member(name[8:].lower()) == (operator == "memberOfSegment"))
         return self.events(name.removeprefix("event."), one)
 
     def subscribed(self) -> bool:
@@ -120,16 +143,21 @@ class _Evaluation:
         return _ordered(operator, ms, start)
 
     def member(self, id_: str) -> bool:
-        """Of a segment that asks for itself, by way of others, nobody is a member where it does."""
-        if id_ not in self.segments or id_ in self.asked:
+        """Of a segment that leads back to itself, by way of others, nobody is a member."""
+        if id_ not in self.segments or id_ in self.reached(id_):
             return False
         if self.segments[id_] is None:
-            return id_ in self.one.entered
-        self.asked.append(id_)
-        try:
-            return self.condition(self.segments[id_])
-        finally:
-            self.asked.pop()
+            return id_ in self.one.entered - self.one.left
+        return self.condition(self.segments[id_])
+
+    def reached(self, id_: str) -> set[str]:
+        """The segments that it leads to."""
+        found: set[str] = set()
+        new = referred(self.segments.get(id_))
+        while new - found:
+            found |= new
+            new = {other for one in found for other in referred(self.segments.get(one))}
+        return found
 
     def events(self, name: str, one: Mapping[str, Any]) -> bool:
         operator = one["operator"]
@@ -176,14 +204,8 @@ def _at(value: Any, keys: Sequence[str]) -> Any:
     return value
 
 
-def _kind(value: Any) -> str:
-    return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__
-
-
 def _same(left: Any, right: Any) -> bool:
-    if _kind(left) != _kind(right):
-        return False
-    return bool(number(str(float(left))) == number(str(float(right))) if _kind(left) == "number" else left == right)
+    return type(left) is type(right) and bool(left == right)
 
 
 def compare(value: Any, one: Mapping[str, Any], now_ms: int) -> bool:
@@ -203,15 +225,11 @@ def compare(value: Any, one: Mapping[str, Any], now_ms: int) -> bool:
     if operator in ("within", "olderThan"):
         ms = _ms(value) if isinstance(value, str) else None
         return ms is not None and bool((ms >= now_ms - one["value"] * _UNIT_MS[one["unit"]]) == (operator == "within"))
-    return _kind(value) == _kind(wanted) and _ordered(operator, value, wanted)
+    return type(value) is type(wanted) and _ordered(operator, value, wanted)
 
 
 def _ms(text: str) -> int | None:
     try:
-        moment = datetime.fromisoformat(text) if text[4:5] == "-" and text[7:8] == "-" else None
+        return to_ms(parse_iso(text))
     except ValueError:
         return None
-    if moment is None:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000 // 1)

@@ -328,7 +328,7 @@ def test_a_condition_that_is_nested_without_end_is_refused(api: Api, account: Ac
 def test_a_condition_that_cannot_be_answered_is_refused(
     api: Api, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matching_queries, "MAX_STATEMENT", 3000)
+    monkeypatch.setattr(matching_queries, "MAX_STATEMENT", 2500)
     long = condition(*(plan(f"p{number}") for number in range(20)))
     assert problems(send(api, "POST", "/segments", account, {**VIP, "condition": long})) == [("condition", "too_big")]
     assert make(api, account)

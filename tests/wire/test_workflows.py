@@ -380,7 +380,7 @@ def test_a_body_follows_the_common_rules(api: Api, account: Account) -> None:
 def test_a_condition_that_cannot_be_answered_is_refused(
     api: Api, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matching_queries, "MAX_STATEMENT", 3000)
+    monkeypatch.setattr(matching_queries, "MAX_STATEMENT", 2500)
     trigger = {"eventName": "x", "condition": condition(*(plan(f"p{number}") for number in range(20)))}
     response = send(api, "POST", "/workflows", account, {**TELL, "trigger": trigger})
     assert problems(response) == [("trigger.condition", "too_big")]
