@@ -8,7 +8,7 @@ import structlog
 from consumers.segments.catalog import Catalog
 from penstock.clickhouse import Selectable
 from penstock.clickhouse.contract import Parameter
-from penstock.conditions.compiling import Scope, compile_conditions
+from penstock.conditions.compiling import SETTINGS, Scope, compile_conditions
 from penstock.conditions.kept import kept_condition
 from penstock.errors import TablesRefused
 from schemas.registry import Segment
@@ -48,7 +48,7 @@ LEFT JOIN
 ) AS members USING contact_id
 WHERE notEmpty(changes)
 LIMIT {limit}
-SETTINGS max_threads = 1, output_format_json_quote_64bit_integers = 0
+SETTINGS max_threads = 1, output_format_json_quote_64bit_integers = 0, {settings}
 """
 
 
@@ -115,6 +115,7 @@ def _differences(tables: Selectable, question: Question, limit: int) -> list[Cha
         memberships=MEMBERSHIPS,
         restricted=restricted,
         limit=limit,
+        settings=SETTINGS,
     )
     own: dict[str, Parameter] = {"members_project": project_id, "members_ids": [segment.id for segment in segments]}
     rows = tables.select(sql, {**compiled.values, **values, **own})
