@@ -9,10 +9,11 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import to_json
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -112,7 +113,9 @@ class Webhooks(_Group):
     allowed_addresses: list[IPvAnyNetwork] = Field(
         default_factory=list, description="Networks that may be reached although they are not public (JSON list)."
     )
-    allowed_ports: list[int] = Field(default_factory=list, description="The only ports of endpoints; empty: any.")
+    allowed_ports: list[Annotated[int, Field(ge=1, le=65_535)]] = Field(
+        default_factory=list, description="The only ports of endpoints; empty: any."
+    )
     timeout_seconds: float = Field(15, gt=0, le=120, description="Of an attempt, the answer included.")
     max_connections: int = Field(256, ge=2, le=10_000, description="Attempts at the same time, of all endpoints.")
     per_endpoint: int = Field(64, ge=1, le=1000, description="Attempts at the same time, of one endpoint.")
@@ -232,7 +235,7 @@ def _similar(name: str, known: list[str]) -> str:
 
 def _problems(error: ValidationError) -> Iterator[tuple[str, str]]:
     for problem in error.errors(include_url=False, include_input=False):
-        path = "__".join(str(part).upper() for part in problem["loc"])
+        path = "__".join(part.upper() for part in problem["loc"] if isinstance(part, str))  # not a place in a list
         yield f"{PREFIX}{path}", problem["msg"]
 
 
@@ -277,6 +280,8 @@ def effective(settings: BaseModel, prefix: str = PREFIX) -> dict[str, str]:
             shown |= effective(value, f"{key}__")
         elif isinstance(value, SecretStr):
             shown[key] = "set" if value.get_secret_value() else "not set"
+        elif isinstance(value, list):
+            shown[key] = to_json(value).decode()
         else:
             shown[key] = without_password(str(value))
     return shown

@@ -5,7 +5,7 @@
 from collections.abc import Sequence
 
 from penstock.conditions import Condition
-from penstock.conditions.compiling import Scope, compile_conditions, matches
+from penstock.conditions.compiling import SETTINGS, Scope, compile_conditions, matches
 from penstock.conditions.kept import catalog_of
 from penstock.registry import Registry
 from query_api.statements import Statement
@@ -18,7 +18,8 @@ MAX_STATEMENT = 200_000
 def match_counts(registry: Registry, project_id: str, conditions: Sequence[Condition], now_ms: int) -> Statement:
     """How many contacts match each condition: one row of a list; an empty list where there are no contacts."""
     compiled = compile_conditions(project_id, conditions, catalog_of(registry, project_id, conditions), now_ms, Scope())
-    return Statement("match_counts", f"SELECT sumForEach(matches) FROM ({matches(compiled)})", compiled.values)
+    sql = f"SELECT sumForEach(matches) FROM ({matches(compiled)})"
+    return Statement("match_counts", sql, compiled.values, settings=SETTINGS)
 
 
 def next_matches(
@@ -32,7 +33,7 @@ def next_matches(
         f"SELECT contact_id, email FROM ({matches(compiled)}) "
         f"WHERE matches[1] AND contact_id > {{after:UUID}} ORDER BY contact_id LIMIT {most}"
     )
-    return Statement("matches", sql, {**compiled.values, "after": after})
+    return Statement("matches", sql, {**compiled.values, "after": after}, settings=SETTINGS)
 
 
 def is_answerable(registry: Registry, project_id: str, condition: Condition) -> bool:

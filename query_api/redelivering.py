@@ -8,7 +8,7 @@ import msgspec
 from penstock.clickhouse.contract import Parameter
 from penstock.clickhouse.generations import LiveTables
 from penstock.clock import Clock
-from penstock.conditions.compiling import Scope, compile_conditions
+from penstock.conditions.compiling import SETTINGS, Scope, compile_conditions
 from penstock.conditions.kept import catalog_of, kept_condition
 from penstock.deliveries import PENDING, Delivery, insert_rows
 from penstock.errors import FieldError, ValidationFailed
@@ -72,7 +72,7 @@ class Again:
         """
         live, now_ms = self.live.refresh(), self.clock.now_ms()
         source, values = self._source(registry, workflow, span, now_ms)
-        found = int(str(live.select(f"SELECT count() {source} SETTINGS max_threads = 1", values)[0][0]))
+        found = int(str(live.select(f"SELECT count() {source} SETTINGS max_threads = 1, {SETTINGS}", values)[0][0]))
         if found > MAX_REPLAYED:
             message = f"{found:,} events match; {MAX_REPLAYED:,} at most are replayed at once"
             raise ValidationFailed([FieldError("endDate", message, "too_big")])
@@ -82,7 +82,7 @@ class Again:
             " occurred_at, log_partition, status, next_attempt_at, due_since, requested_at, version)"
             " SELECT {project:UUID}, {workflow:UUID}, "
             f"{now}, generateUUIDv4(event_id), event_id, occurred_at, log_partition, '{PENDING}',"
-            f" {now}, {now}, {now}, 1 {source}",
+            f" {now}, {now}, {now}, 1 {source} SETTINGS {SETTINGS}",
             {**values, "workflow": workflow.id},
         )
         return found

@@ -1,14 +1,15 @@
-"""What a condition says of other segments: each of them must be there, and none may lead back. Pure.
+"""What a condition says of other segments: each must be there, none may lead back, nor lead on too far. Pure.
 
 It is looked for in the text, so that it is told together with what else is wrong with the condition.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from penstock.conditions import segment_ids
 from penstock.conditions.kept import kept_condition
+from penstock.conditions.references import MAX_LAYERS, steps
 from penstock.errors import FieldError
 from penstock.registry import Registry
 from schemas.ids import is_uuid
@@ -26,9 +27,17 @@ def reference_errors(text: str, path: str, registry: Registry, project_id: str, 
         own_id: of the segment whose condition it is to be; "" where nothing can refer to it.
     """
     found = list(_references(_decoded(text), path, 0)) if text else []
-    leading_back = _leading_back(registry, project_id, own_id) if found else set()
+    if not found:
+        return []
+    referring = {
+        one.id: segment_ids(kept_condition(one.condition)) for one in registry.segments(project_id) if one.condition
+    }
+    leading_back = _leading_back(own_id, referring) if own_id else set()
     errors = (_error(place, segment_id, registry, project_id, leading_back) for place, segment_id in found)
-    return [error for error in errors if error]
+    wrong = [error for error in errors if error]
+    if not wrong and steps(referring | {own_id: {segment_id for _, segment_id in found}}) > MAX_LAYERS:
+        wrong = [FieldError(path, f"Leads from segment to segment over more than {MAX_LAYERS} steps", "too_big")]
+    return wrong
 
 
 def _decoded(text: str) -> Any:
@@ -66,13 +75,8 @@ def _listed(value: Any, name: str, path: str) -> Iterator[tuple[Any, str]]:
         yield one, f"{path}.{name}[{index}]"
 
 
-def _leading_back(registry: Registry, project_id: str, own_id: str) -> set[str]:
+def _leading_back(own_id: str, referring: Mapping[str, set[str]]) -> set[str]:
     """The segment itself, and those whose conditions refer to it, directly or through others."""
-    if not own_id:
-        return set()
-    referring = {
-        one.id: segment_ids(kept_condition(one.condition)) for one in registry.segments(project_id) if one.condition
-    }
     found, grown = {own_id}, True
     while grown:
         before = len(found)

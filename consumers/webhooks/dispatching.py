@@ -181,7 +181,7 @@ class Dispatcher:
         now_ms = self._place.clock.now_ms()
         for delivery_id in self._known.due(now_ms):
             delivery = self._known.deliveries[delivery_id]
-            if not self._endpoints.offer(delivery.workflow_id, delivery_id):
+            if not self._endpoints.offer(delivery.workflow_id, delivery_id, has_failed=delivery.attempts > 0):
                 self._put_back(delivery, now_ms + _AGAIN_MS)
 
     def _put_back(self, delivery: Delivery, at_ms: int) -> None:

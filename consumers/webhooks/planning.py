@@ -12,7 +12,7 @@ import structlog
 
 from penstock.clickhouse import Selectable
 from penstock.clickhouse.contract import Parameter, Row
-from penstock.conditions.compiling import Scope, compile_conditions
+from penstock.conditions.compiling import SETTINGS, Scope, compile_conditions
 from penstock.conditions.kept import catalog_of, kept_condition
 from penstock.deliveries import Delivery
 from penstock.errors import TablesRefused
@@ -46,7 +46,7 @@ SELECT toString(event_id) FROM
 ) AS event
 LEFT JOIN ({{contacts_sql}}) AS contact USING contact_id
 WHERE {{predicate}}
-SETTINGS max_threads = 1
+SETTINGS max_threads = 1, {SETTINGS}
 """
 
 

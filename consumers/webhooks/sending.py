@@ -13,12 +13,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 import aiohttp
 import certifi
 from yarl import URL
 
+from consumers.webhooks.connecting import Connector
+from consumers.webhooks.resolving import Resolver
 from penstock.destinations import Destinations
+from penstock.errors import StartError
 from penstock.settings import Webhooks
 
 _KEPT_BYTES = 1024
@@ -26,6 +30,7 @@ _READ_BYTES = 64 << 10
 """Of an answer: so that the connection can be used again. What is longer closes it."""
 
 _LONGEST_ERROR = 300
+_KEPT_URLS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +60,19 @@ class _Refused(OSError):
 
 
 class Sender:
-    """See the module. Belongs to the event loop on which it is made."""
+    """See the module. Belongs to the event loop on which it is made.
 
-    def __init__(self, settings: Webhooks, destinations: Destinations) -> None:
+    Args:
+        trust: whose certificates are believed, see `trusted`.
+    """
+
+    def __init__(self, settings: Webhooks, destinations: Destinations, trust: ssl.SSLContext) -> None:
         self._destinations = destinations
-        tls = ssl.create_default_context(cafile=settings.ca_file or certifi.where())
-        connector = aiohttp.TCPConnector(
+        self._target = lru_cache(_KEPT_URLS)(self._read_url)
+        connector = Connector(
             limit=settings.max_connections,
-            ssl=tls,
+            ssl=trust,
+            resolver=Resolver(),
             socket_factory=self._socket,
             ttl_dns_cache=10,
             keepalive_timeout=30,
@@ -96,7 +106,8 @@ class Sender:
         _refusals.set(refusals)
         status_code, error, response, retry_after = None, None, "", None
         try:
-            async with self._session.post(_exactly(url), data=body, headers=headers, allow_redirects=False) as answer:
+            target = self._target(url)
+            async with self._session.post(target, data=body, headers=headers, allow_redirects=False) as answer:
                 status_code = answer.status
                 retry_after = _retry_after(answer.headers.get("Retry-After"))
                 response = await _beginning(answer)
@@ -107,6 +118,30 @@ class Sender:
         if error is None and status_code is not None and not 200 <= status_code < 300:
             error = _status_error(status_code)
         return Answer(status_code, _since(started), error, response, retry_after)
+
+    def _read_url(self, url: str) -> URL:
+        """The URL as it was given: an endpoint may have signed its query. Only a name that is not ASCII is encoded.
+
+        Raises:
+            _Refused: it is none, or is not allowed any more: the settings may have become stricter.
+        """
+        if problem := self._destinations.check_url(url):
+            raise _Refused(problem)
+        return URL(url, encoded=url.isascii())
+
+
+def trusted(ca_file: str) -> ssl.SSLContext:
+    """The authorities of a file, or the public ones where none is named.
+
+    Raises:
+        StartError: the file cannot be read.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file or certifi.where())
+    except OSError as error:  # of which those of TLS are some
+        raise StartError(
+            f"PENSTOCK_WEBHOOKS__CA_FILE: no certificates can be read from {ca_file!r}: {error}."
+        ) from error
 
 
 def _since(started: float) -> int:
@@ -133,7 +168,7 @@ def _status_error(status_code: int) -> str:
 
 def _described(failure: Exception) -> str:
     """In words for who owns the endpoint."""
-    if isinstance(failure, aiohttp.InvalidURL):  # an address in another spelling than the usual one, too
+    if isinstance(failure, _Refused | aiohttp.InvalidURL):  # an address in another spelling than the usual one, too
         return f"Refused: {failure}"[:_LONGEST_ERROR]
     if isinstance(failure, TimeoutError):
         return "The endpoint did not answer in time"
@@ -142,11 +177,6 @@ def _described(failure: Exception) -> str:
     if isinstance(failure, aiohttp.ClientConnectorError):
         return f"The endpoint cannot be reached: {failure.os_error}"[:_LONGEST_ERROR]
     return f"The request failed: {type(failure).__name__} {failure}".rstrip()[:_LONGEST_ERROR]
-
-
-def _exactly(url: str) -> URL:
-    """The URL as it was given: an endpoint may have signed its query. Only a name that is not ASCII is encoded."""
-    return URL(url, encoded=url.isascii())
 
 
 def _retry_after(header: str | None) -> float | None:

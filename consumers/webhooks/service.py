@@ -15,7 +15,7 @@ from consumers.webhooks.dispatching import Dispatcher, look_again_and_again
 from consumers.webhooks.following import Following
 from consumers.webhooks.place import Workplace
 from consumers.webhooks.planning import Due
-from consumers.webhooks.sending import Sender
+from consumers.webhooks.sending import Sender, trusted
 from penstock.destinations import Destinations
 from penstock.errors import Unavailable
 from penstock.settings import Webhooks
@@ -31,11 +31,16 @@ _log = structlog.get_logger(__name__)
 
 
 class WebhookService:
-    """See the module."""
+    """See the module.
+
+    Raises:
+        StartError: the settings name a file of certificates that cannot be read.
+    """
 
     def __init__(self, place: Workplace, settings: Webhooks) -> None:
         self._place = place
         self._settings = settings
+        self._trust = trusted(settings.ca_file)
         self._loop = asyncio.new_event_loop()
         self._stop_sending = asyncio.Event()
         self._dispatcher: Dispatcher | None = None
@@ -82,7 +87,7 @@ class WebhookService:
     async def _send(self) -> None:
         place, settings = self._place, self._settings
         destinations = Destinations(settings.allowed_addresses, settings.allowed_ports)
-        sender = Sender(settings, destinations)
+        sender = Sender(settings, destinations, self._trust)
         with ThreadPoolExecutor(_BLOCKING_THREADS, thread_name_prefix="webhooks") as pool:
             in_thread = partial(_in_thread, pool)
             dispatcher = self._dispatcher = Dispatcher(place, settings, sender, in_thread)

@@ -24,6 +24,11 @@ def layers(wanted: Iterable[str], catalog: Catalog) -> list[list[str]]:
     return found + _peeled(left)
 
 
+def steps(referred: Mapping[str, set[str]]) -> int:
+    """How long the longest way is from one to another; of those that do not lead back to themselves."""
+    return len(_peeled({id_: others & referred.keys() for id_, others in referred.items()}))
+
+
 def _referred(wanted: Iterable[str], catalog: Catalog) -> dict[str, set[str]]:
     """All that are reached, with what each of them refers to."""
     referred: dict[str, set[str]] = {}

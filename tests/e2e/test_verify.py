@@ -47,6 +47,7 @@ def _expect_agreement(found: dict[str, Any]) -> None:
         "event_counts 86400": 402,
         "contacts": 201,
         "subscriptions": 0,
+        "memberships": 0,
     }
     assert found["derivedIds"]["stored"] == 2
 

@@ -4,13 +4,15 @@ import asyncio
 import re
 import socket
 import ssl
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import aiohttp.connector
@@ -22,8 +24,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from consumers.webhooks.sending import Answer, Sender
+from consumers.webhooks.sending import Answer, Sender, trusted
 from penstock.destinations import Destinations, Network
+from penstock.errors import StartError
 from penstock.settings import Webhooks
 from tests.support.services import LOOPBACK, free_port
 
@@ -108,7 +111,8 @@ async def senders(authority: Authority) -> AsyncIterator[Senders]:
 
     def make(allowed: Sequence[Network] = LOOPBACKS, **settings: Any) -> Sender:
         known = {"timeout_seconds": 10, "ca_file": str(authority.file), **settings}
-        made.append(Sender(Webhooks(**known), Destinations(allowed)))
+        read = Webhooks(**known)
+        made.append(Sender(read, Destinations(allowed), trusted(read.ca_file)))
         return made[-1]
 
     yield make
@@ -525,7 +529,49 @@ async def test_a_header_that_would_be_two_is_not_sent(sender: Sender) -> None:
     assert asked == []
 
 
+async def test_names_that_nobody_answers_for_hold_up_no_other(
+    senders: Senders, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over = threading.Event()
+
+    def look_up(host: Any, *hints: Any) -> Any:
+        if host.startswith("silent"):
+            is_over.wait(20)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return names.getaddrinfo(host, *hints)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    names.answers["hooks.example"] = [[LOOPBACK]]
+    impatient = senders(timeout_seconds=2)
+    async with served(always(b"")) as port:
+        silent = [asyncio.create_task(post(impatient, f"http://silent{number}.example/")) for number in range(40)]
+        await asyncio.sleep(0)
+        assert (await post(impatient, f"http://hooks.example:{port}/")).status_code == 200
+        assert {(await one).status_code for one in silent} == {None}
+    waiting = [thread for thread in threading.enumerate() if thread.name == "webhooks-dns"]
+    assert waiting
+    assert all(thread.daemon for thread in waiting)  # they keep no process from ending
+    is_over.set()
+    for thread in waiting:
+        thread.join(10)
+
+
+async def test_a_url_is_judged_by_the_settings_of_now_and_not_of_when_it_was_registered() -> None:
+    sender = Sender(Webhooks(), Destinations(LOOPBACKS, ports=[443]), trusted(""))
+    async with served(always(b"")) as port:
+        found = [await post(sender, url_of(port)) for _ in range(2)]
+    await sender.close()
+    assert [answer.error for answer in found] == ["Refused: Must have one of the ports 443"] * 2
+
+
 # --- certificates
+
+
+async def test_a_file_of_authorities_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("nothing")
+    for file in (tmp_path / "empty.pem", tmp_path / "missing.pem"):
+        with pytest.raises(StartError, match="PENSTOCK_WEBHOOKS__CA_FILE: no certificates can be read from"):
+            trusted(str(file))
 
 
 class Shop:
@@ -723,6 +769,59 @@ async def test_a_connection_that_failed_is_not_used_again(senders: Senders) -> N
     async with scripted(script) as url:
         assert (await post(sender, url)).status_code is None
         assert (await post(sender, url)).status_code == 200
+    assert came == 2
+
+
+async def test_a_kept_connection_that_the_endpoint_closed_meanwhile_is_made_anew(sender: Sender) -> None:
+    came = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal came
+        came += 1
+        await reader.readexactly(len(BODY))
+        writer.write(OK)  # and hangs up without having said that it would
+
+    with _scripted_elsewhere(script) as url:
+        for _ in range(3):
+            answer = await sender.send(url, BODY, HEADERS)
+            assert (answer.status_code, answer.error) == (200, None)
+            time.sleep(0.2)  # noqa: ASYNC251 - the loop has much else to do, and has not noticed yet
+    assert came == 3
+
+
+@contextmanager
+def _scripted_elsewhere(script: Script) -> Iterator[str]:
+    """As `scripted`, on a loop of its own."""
+    ready: Queue[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Queue()
+
+    async def serve() -> None:
+        is_over = asyncio.Event()
+        async with scripted(script) as url:
+            ready.put((url, asyncio.get_running_loop(), is_over))
+            await is_over.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    url, loop, is_over = ready.get(timeout=10)
+    yield url
+    loop.call_soon_threadsafe(is_over.set)
+    thread.join(10)
+
+
+async def test_a_request_is_sent_once_whatever_becomes_of_it(sender: Sender) -> None:
+    came = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal came
+        came += 1
+        await reader.readexactly(len(BODY))
+        writer.write(OK)
+        await reader.readuntil(b"\r\n\r\n")  # and is gone
+        came += 1
+
+    async with scripted(script) as url:
+        assert (await post(sender, url)).status_code == 200
+        assert (await post(sender, url)).status_code is None
     assert came == 2
 
 

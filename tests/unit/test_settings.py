@@ -97,6 +97,14 @@ def test_every_wrong_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
+def test_a_wrong_item_of_a_list_is_one_of_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, WEBHOOKS__ALLOWED_ADDRESSES='["10.0.0.0/8", "10.0.0.1/8"]', WEBHOOKS__ALLOWED_PORTS="[443, 0]")
+    assert complaints() == [
+        "PENSTOCK_WEBHOOKS__ALLOWED_ADDRESSES: value is not a valid IPv4 or IPv6 network",
+        "PENSTOCK_WEBHOOKS__ALLOWED_PORTS: Input should be greater than or equal to 1",
+    ]
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -235,6 +243,17 @@ def test_secrets_are_shown_as_set_or_not_set_and_never_themselves() -> None:
 )
 def test_of_a_url_all_is_shown_but_its_password(url: str, shown: str) -> None:
     assert effective(Settings(clickhouse=ClickHouse(url=url)))["PENSTOCK_CLICKHOUSE__URL"] == shown
+
+
+def test_a_list_is_shown_as_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = {
+        "WEBHOOKS__ALLOWED_ADDRESSES": '["10.0.0.0/8","fd00::/8"]',
+        "WEBHOOKS__ALLOWED_PORTS": "[443,8443]",
+        "QUERY__CORS_ORIGINS": '["https://é.example"]',
+    }
+    given(monkeypatch, **lists)
+    shown = effective(load())
+    assert {name: shown[f"{PREFIX}{name}"] for name in lists} == lists
 
 
 def test_a_url_that_is_none_is_named_without_its_password() -> None:

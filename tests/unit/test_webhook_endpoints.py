@@ -1,486 +1,626 @@
-"""Queues of endpoints, on an event loop. Requests end when a test says so; what is a moment in the product is less here."""
+"""Whose request begins next. Time is skipped: a loop whose clock jumps to what is due next."""
 
 import asyncio
 import random
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+import selectors
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from consumers.webhooks import endpoints as module
 from consumers.webhooks.endpoints import Endpoints
+from consumers.webhooks.standing import Repute, Standing
 
-pytestmark = pytest.mark.anyio
-
-MOMENT = 0.05
-FIRST_PAUSE = 0.04
-LONGEST_PAUSE = 0.16
-
-Logged = list[MutableMapping[str, Any]]
-
-NEVER = 1e6
-"""Seconds that no test takes."""
+HANGS = 15.0
+QUICK = 0.005
+AT_ONCE = QUICK + 0.0001
+"""The clock adds up floating-point numbers."""
 
 
-@pytest.fixture(autouse=True)
-def _quick_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOMENT_SECONDS", MOMENT)
-    monkeypatch.setattr(module, "_FIRST_PAUSE_SECONDS", FIRST_PAUSE)
-    monkeypatch.setattr(module, "_LONGEST_PAUSE_SECONDS", LONGEST_PAUSE)
+class _Skipping(selectors.DefaultSelector):
+    skipped = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is None:
+            raise RuntimeError("nothing will happen any more")
+        self.skipped += max(0.0, timeout)
+        return super().select(0)
 
 
-@pytest.fixture
-def no_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every answer is a quick one, however long the machine takes."""
-    monkeypatch.setattr(module, "_MOMENT_SECONDS", NEVER)
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._skipping = _Skipping()
+        super().__init__(self._skipping)
+
+    def time(self) -> float:
+        return self._skipping.skipped
 
 
-def endpoint_of(item: str) -> str:
-    """Items are named after their endpoint: `a-1` is of `a`."""
-    return item.partition("-")[0]
+def run(scene: Coroutine[Any, Any, None]) -> None:
+    with capture_logs(), asyncio.Runner(loop_factory=_Loop) as runner:
+        runner.run(scene)
 
 
-class Scene:
-    """Requests that were begun, and end when they are told to.
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@dataclass(repr=False)
+class World:
+    """Endpoints as they behave, and what they saw.
 
     Attributes:
-        well: endpoints that answer at once.
-        begun: all requests, in their order.
-        running: those that have not ended.
-        most: how many ran at the same time.
+        takes: how long an endpoint takes to answer, and whether it does well; `QUICK` and well unless it is named.
+        running: how many requests it has, and the most that it had.
+        waited: for each request that began, how long it had waited.
     """
 
-    def __init__(self, *, in_all: int = 16, per_endpoint: int = 4, queued: int = 1000, well: str = "") -> None:
-        self.well = well
-        self.begun: list[str] = []
-        self.begun_at: dict[str, float] = {}
-        self.running: dict[str, asyncio.Future[bool]] = {}
-        self.cancelled: list[str] = []
-        self.most = 0
-        self.endpoints: Endpoints[str] = Endpoints(
-            self._handle, in_all=in_all, per_endpoint=per_endpoint, queued=queued
-        )
+    takes: dict[str, tuple[float, bool | None]] = field(default_factory=dict)
+    running: Counter[str] = field(default_factory=Counter)
+    most: Counter[str] = field(default_factory=Counter)
+    order: list[str] = field(default_factory=list)
+    began: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    waited: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
-    async def _handle(self, item: str) -> bool:
-        self.begun.append(item)
-        self.begun_at[item] = time.monotonic()
-        end: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self.running[item] = end
-        self.most = max(self.most, len(self.running))
-        if endpoint_of(item) in self.well.split():
-            asyncio.get_running_loop().call_soon(self.answer, item)
+    async def handle(self, item: tuple[str, float]) -> bool | None:
+        name, offered_at = item
+        self.order.append(name)
+        self.began[name].append(now())
+        self.waited[name].append(now() - offered_at)
+        self.running[name] += 1
+        self.most[name] = max(self.most[name], self.running[name])
+        self.most["in all"] = max(self.most["in all"], self.running.total())
         try:
-            return await end
-        except asyncio.CancelledError:
-            self.cancelled.append(item)
-            raise
+            seconds, is_well = self.takes.get(name, (QUICK, True))
+            await asyncio.sleep(seconds)
         finally:
-            del self.running[item]
+            self.running[name] -= 1
+        return is_well
 
-    def offer(self, *items: str) -> int:
-        """How many of them were taken."""
-        return sum(self.endpoints.offer(endpoint_of(item), item) for item in items)
-
-    def answer(self, *items: str) -> None:
-        for item in items:
-            if item in self.running and not self.running[item].done():
-                self.running[item].set_result(True)
-
-    def give_up(self, item: str) -> None:
-        """There was no answer."""
-        self.running[item].set_result(False)
-
-    def running_of(self, endpoint: str) -> list[str]:
-        return [item for item in self.running if endpoint_of(item) == endpoint]
-
-    def begun_of(self, endpoint: str) -> list[str]:
-        return [item for item in self.begun if endpoint_of(item) == endpoint]
+    def endpoints(self, *, in_all: int = 64, per_endpoint: int = 8, queued: int = 1000) -> Endpoints[tuple[str, float]]:
+        return Endpoints(self.handle, in_all=in_all, per_endpoint=per_endpoint, queued=queued)
 
 
-@pytest.fixture
-async def scenes() -> AsyncIterator[list[Scene]]:
-    """To be ended with the test."""
-    found: list[Scene] = []
-    yield found
-    for scene in found:
-        await scene.endpoints.close(0)
+Offering = Endpoints[tuple[str, float]]
 
 
-def items(endpoint: str, count: int, start: int = 1) -> list[str]:
-    return [f"{endpoint}-{number}" for number in range(start, start + count)]
+def offer(endpoints: Offering, name: str, times: int = 1, *, has_failed: bool = False) -> None:
+    for _ in range(times):
+        assert endpoints.offer(name, (name, now()), has_failed=has_failed)
 
 
-async def until(is_so: Callable[[], object], seconds: float = 5) -> None:
-    async with asyncio.timeout(seconds):
-        while not is_so():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.001)
+async def until(condition: Callable[[], bool], *, within: float = 600.0) -> None:
+    """Looks often where it is to be soon."""
+    deadline, pause = now() + within, min(0.2, within / 100)
+    while not condition():
+        assert now() < deadline, "it did not come to that"
+        await asyncio.sleep(pause)
 
 
-async def settled() -> None:
-    """What can happen without time passing did."""
-    for _ in range(10):
+async def trusted(world: World, endpoints: Offering, *names: str, share: int = 8) -> None:
+    """Lets endpoints do well until each has its whole share."""
+    before = {name: len(world.order) and world.order.count(name) for name in names}
+    for name in names:
+        offer(endpoints, name, share * 3)
+    await until(lambda: all(world.order.count(name) == before[name] + share * 3 for name in names))
+    await until(lambda: not world.running.total())
+
+
+def names(kind: str, number: int) -> list[str]:
+    return [f"{kind}-{one}" for one in range(number)]
+
+
+# --- turns and bounds --------------------------------------------------------------------------------------------------
+
+
+def test_endpoints_take_turns_and_the_first_of_each_comes_first() -> None:
+    async def scene() -> None:
+        world = World()
+        endpoints = world.endpoints(in_all=2)
+        await trusted(world, endpoints, "a", "b", "c")
+        world.order.clear()
+        offer(endpoints, "a", 50)
+        offer(endpoints, "b", 2)
+        offer(endpoints, "c")
+        await until(lambda: len(world.order) == 53)
+        assert world.order[:8].count("a") <= 5
+        assert set(world.order[8:]) == {"a"}
+
+    run(scene())
+
+
+def test_no_more_run_at_once_than_may_of_one_and_of_all() -> None:
+    async def scene() -> None:
+        world = World()
+        endpoints = world.endpoints(in_all=20, per_endpoint=8)
+        for name in names("well", 6):
+            offer(endpoints, name, 100)
+        await until(lambda: len(world.order) == 600)
+        assert max(world.most[name] for name in names("well", 6)) <= 8
+        assert 12 <= world.most["in all"] <= 20
+
+    run(scene())
+
+
+def test_one_alone_gets_its_whole_share_once_it_has_answered_some() -> None:
+    async def scene() -> None:
+        world = World()
+        endpoints = world.endpoints(per_endpoint=8)
+        offer(endpoints, "well", 100)
         await asyncio.sleep(0)
+        assert world.running["well"] == 1
+        await until(lambda: world.running["well"] == 8, within=QUICK * 5)
+        await until(lambda: len(world.order) == 100)
+        assert world.most["well"] == 8
+
+    run(scene())
 
 
-async def moments(count: float) -> None:
-    """To see that nothing happens in them."""
-    until_when = time.monotonic() + count * MOMENT
-    await until(lambda: time.monotonic() >= until_when)
+def test_a_full_queue_takes_no_more_and_says_how_much_it_would() -> None:
+    async def scene() -> None:
+        world = World({"hangs": (HANGS, False)})
+        endpoints = world.endpoints(queued=3)
+        assert endpoints.room("hangs") == 3
+        offer(endpoints, "hangs", 4)  # one of them began
+        assert endpoints.room("hangs") == 0
+        assert not endpoints.offer("hangs", ("hangs", 0.0))
+        assert endpoints.room("another") == 3
+        await until(lambda: endpoints.room("hangs") == 1)
+        offer(endpoints, "hangs")
+
+    run(scene())
 
 
-@pytest.fixture
-def logged() -> Iterator[Logged]:
-    """What is logged."""
-    with capture_logs() as found:
-        yield found
+@settings(max_examples=40)
+@given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 2**32))
+def test_every_item_is_handled_once_whatever_endpoints_do(in_all: int, per_endpoint: int, seed: int) -> None:
+    async def scene() -> None:
+        chance = random.Random(seed)
+        handled: Counter[int] = Counter()
+        running: Counter[str] = Counter()
+
+        async def handle(item: tuple[str, int]) -> bool | None:
+            name, number = item
+            handled[number] += 1
+            running[name] += 1
+            assert running[name] <= per_endpoint
+            assert running.total() <= in_all
+            await asyncio.sleep(chance.choice([0, 0.01, 0.9, 1.1, 15]))
+            running[name] -= 1
+            if chance.random() < 0.1:
+                raise ValueError("broken off")
+            return chance.choice([True, True, False, None])
+
+        endpoints = Endpoints(handle, in_all=in_all, per_endpoint=per_endpoint, queued=100)
+        for number in range(60):
+            name = chance.choice("abcdef")
+            assert endpoints.offer(name, (name, number), has_failed=chance.random() < 0.3)
+            await asyncio.sleep(chance.choice([0, 0, 0.01, 2]))
+        await until(lambda: len(handled) == 60, within=5000)
+        assert set(handled.values()) == {1}
+        await until(lambda: not running.total())
+        await endpoints.close(0)
+
+    run(scene())
 
 
-# --- order
+# --- what others do ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("no_moment")
-async def test_items_of_an_endpoint_are_begun_in_their_order(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(well="a"))
-    scene.offer(*items("a", 200))
-    await until(lambda: len(scene.begun) == 200)
-    assert scene.begun == items("a", 200)
+def latencies(world: World, *healthy: str) -> float:
+    """The longest that a request to one of them waited, in seconds."""
+    return max(max(world.waited[name]) for name in healthy)
 
 
-@pytest.mark.usefixtures("no_moment")
-async def test_endpoints_take_turns(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(in_all=2, well="a b c"))
-    scene.offer("a-1", "a-2", "a-3", "a-4", "b-1", "c-1", "c-2")
-    await until(lambda: len(scene.begun) == 7)
-    assert scene.begun == ["a-1", "a-2", "b-1", "c-1", "a-3", "c-2", "a-4"]
+@pytest.mark.parametrize(("per_second", "seconds"), [(1, 600), (10, 120), (500, 20)])
+def test_hundreds_of_dead_endpoints_delay_nobody(per_second: int, seconds: int) -> None:
+    async def scene() -> None:
+        dead = names("dead", 400)
+        world = World(dict.fromkeys(dead, (HANGS, False)))
+        endpoints = world.endpoints(in_all=64)
+        for name in dead:
+            offer(endpoints, name, 20, has_failed=True)
+        for _ in range(seconds * per_second):
+            offer(endpoints, "well")  # at first nothing is known of it
+            await asyncio.sleep(1 / per_second)
+        assert latencies(world, "well") <= 0.03
+        assert max(world.waited["well"][20:]) <= AT_ONCE
+        assert world.most["in all"] < 64
+
+    run(scene())
 
 
-@pytest.mark.usefixtures("no_moment")
-async def test_a_newcomer_waits_for_one_of_each_other_endpoint_and_not_for_all_that_they_have(
-    scenes: list[Scene],
+def test_endpoints_that_die_at_once_leave_places_to_others() -> None:
+    async def scene() -> None:
+        dying = names("dying", 60)
+        world = World()
+        endpoints = world.endpoints(in_all=64)
+        await trusted(world, endpoints, "well", *dying)
+        world.takes = dict.fromkeys(dying, (HANGS, False))
+        world.waited.clear()
+        for _ in range(600):
+            for name in dying:
+                endpoints.offer(name, (name, now()))
+            offer(endpoints, "well", 2)
+            await asyncio.sleep(0.1)
+        assert latencies(world, "well") <= AT_ONCE
+
+    run(scene())
+
+
+def test_hundreds_that_were_idle_and_died_leave_places_to_those_that_answered_lately() -> None:
+    async def scene() -> None:
+        dying = names("dying", 300)
+        world = World()
+        endpoints = world.endpoints(in_all=64)
+        await trusted(world, endpoints, *dying)
+        await asyncio.sleep(120)
+        await trusted(world, endpoints, "well")
+        world.takes = dict.fromkeys(dying, (HANGS, False))
+        world.waited.clear()
+        for _ in range(600):
+            for name in dying:
+                endpoints.offer(name, (name, now()))
+            offer(endpoints, "well", 2)
+            await asyncio.sleep(0.1)
+        assert latencies(world, "well") <= AT_ONCE
+        assert world.most["in all"] <= 64
+
+    run(scene())
+
+
+def test_new_endpoints_that_hang_leave_places_to_those_that_are_known() -> None:
+    async def scene() -> None:
+        hanging = names("new", 200)
+        world = World(dict.fromkeys(hanging, (HANGS, False)))
+        endpoints = world.endpoints(in_all=64)
+        await trusted(world, endpoints, "well")
+        world.waited.clear()
+        world.most.clear()
+        for name in hanging:
+            offer(endpoints, name, 5)
+        for _ in range(300):
+            offer(endpoints, "well", 3)
+            await asyncio.sleep(0.1)
+        assert latencies(world, "well") <= AT_ONCE * 2
+        assert 48 < world.most["in all"] <= 48 + 3
+
+    run(scene())
+
+
+def test_slow_endpoints_get_on_in_half_of_the_room() -> None:
+    async def scene() -> None:
+        slow = names("slow", 50)
+        world = World(dict.fromkeys(slow, (3.0, True)))
+        endpoints = world.endpoints(in_all=64)
+        for name in slow:
+            offer(endpoints, name, 10)
+        await asyncio.sleep(4)
+        offer(endpoints, "well", 20)
+        await until(lambda: world.order.count("well") == 20)
+        assert latencies(world, "well") < 0.1
+        await until(lambda: len(world.order) == 520, within=500 * 3 / 32 + 10)
+
+    run(scene())
+
+
+def test_one_slow_endpoint_alone_widens_its_share_little_by_little() -> None:
+    async def scene() -> None:
+        world = World({"slow": (2.0, True)})
+        endpoints = world.endpoints(per_endpoint=8)
+        offer(endpoints, "slow", 200)
+        await asyncio.sleep(10)
+        assert world.most["slow"] <= 4
+        await until(lambda: len(world.order) == 200)
+        assert world.most["slow"] == 8
+
+    run(scene())
+
+
+def test_one_that_answers_some_and_lets_others_hang_is_not_trusted() -> None:
+    async def scene() -> None:
+        world = World()
+        mixed = names("mixed", 100)
+        chance = random.Random(3)
+
+        async def handle(item: tuple[str, float]) -> bool | None:
+            hangs = item[0] in mixed and chance.random() < 0.3
+            world.takes[item[0]] = (HANGS, False) if hangs else (QUICK, True)
+            return await world.handle(item)
+
+        endpoints = Endpoints(handle, in_all=64, per_endpoint=8, queued=10_000)
+        await trusted(world, endpoints, "well")
+        for name in mixed:
+            offer(endpoints, name, 200)
+        world.waited.clear()
+        for _ in range(600):
+            offer(endpoints, "well")
+            await asyncio.sleep(0.1)
+        assert latencies(world, "well") <= AT_ONCE
+
+    run(scene())
+
+
+# --- the share of one --------------------------------------------------------------------------------------------------
+
+
+def test_a_dead_endpoint_has_one_request_at_a_time_and_rests_longer_and_longer() -> None:
+    async def scene() -> None:
+        world = World()
+        endpoints = world.endpoints()
+        await trusted(world, endpoints, "dead")
+        world.takes["dead"] = (0.0, False)
+        world.began.clear()
+        offer(endpoints, "dead", 100)
+        await until(lambda: len(world.began["dead"]) == 16)
+        began = world.began["dead"]
+        pauses = [after - before for before, after in pairwise(began[8:])]
+        assert all(after >= before - 1e-6 for before, after in pairwise(pauses))
+        assert pauses[-1] == pytest.approx(30, abs=0.01)
+        assert began[7] - began[0] < 0.01  # eight had begun before the first answer
+        assert world.running["dead"] <= 1
+
+    run(scene())
+
+
+def test_an_endpoint_that_recovers_has_its_whole_share_at_once() -> None:
+    async def scene() -> None:
+        world = World({"back": (HANGS, False)})
+        endpoints = world.endpoints()
+        offer(endpoints, "back", 300)
+        await asyncio.sleep(300)
+        assert world.most["back"] == 1
+        del world.takes["back"]
+        await until(lambda: world.running["back"] == 8, within=31 + HANGS + QUICK * 4)
+
+    run(scene())
+
+
+def test_a_single_failure_costs_half_of_the_share_and_no_rest() -> None:
+    async def scene() -> None:
+        world = World()
+        endpoints = world.endpoints()
+        await trusted(world, endpoints, "well")
+        world.takes["well"] = (QUICK, False)
+        offer(endpoints, "well")
+        await until(lambda: world.order.count("well") == 25 and not world.running["well"])
+        del world.takes["well"]
+        await asyncio.sleep(QUICK)
+        offer(endpoints, "well", 10)
+        await asyncio.sleep(0)
+        assert world.running["well"] == 4
+
+    run(scene())
+
+
+@pytest.mark.parametrize("is_raising", [True, False])
+def test_what_tells_nothing_of_the_endpoint_changes_nothing(is_raising: bool) -> None:
+    async def scene() -> None:
+        world = World()
+
+        async def handle(item: tuple[str, float]) -> bool | None:
+            is_well = await world.handle(item)
+            if is_well is None and is_raising:
+                raise RuntimeError("the tables are away")
+            return is_well
+
+        endpoints = Endpoints(handle, in_all=64, per_endpoint=8, queued=100)
+        await trusted(world, endpoints, "well")
+        world.takes["well"] = (QUICK, None)
+        offer(endpoints, "well", 50)
+        await until(lambda: len(world.order) == 74 and not world.running["well"])
+        offer(endpoints, "well", 10)
+        await asyncio.sleep(0)
+        assert world.running["well"] == 8
+
+    run(scene())
+
+
+def test_what_is_thought_of_idle_endpoints_is_forgotten_when_there_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    scenes.append(scene := Scene(in_all=2, well="a b c"))
-    scene.offer(*items("a", 400), *items("b", 400))
-    await until(lambda: len(scene.begun) > 20)
-    before = len(scene.begun)
-    scene.offer("c-1")
-    await until(lambda: "c-1" in scene.begun)
-    assert scene.begun.index("c-1") <= before + 3
+    async def scene() -> None:
+        monkeypatch.setattr(module, "_REMEMBERED", 10)
+        world = World({"hangs": (HANGS, False)})
+        endpoints = world.endpoints()
+        await trusted(world, endpoints, "first")
+        offer(endpoints, "hangs", 2)
+        for name in names("well", 50):
+            offer(endpoints, name)
+            await asyncio.sleep(QUICK)
+        await asyncio.sleep(QUICK * 2)
+        assert len(endpoints._known) == 11  # and the one that is not idle
+        assert "hangs" in endpoints._known
+        offer(endpoints, "first", 10)
+        await asyncio.sleep(0)
+        assert world.running["first"] == 1  # as one that is new
+
+    run(scene())
 
 
-# --- how much may wait
+def test_an_endpoint_that_is_idle_for_a_moment_has_its_share_still() -> None:
+    async def scene() -> None:
+        world = World()
+        endpoints = world.endpoints()
+        await trusted(world, endpoints, "well")
+        await asyncio.sleep(5)
+        offer(endpoints, "well", 10)
+        await asyncio.sleep(0)
+        assert world.running["well"] == 8
+        await until(lambda: not world.running["well"])
+        await asyncio.sleep(3600)
+        offer(endpoints, "well", 10)
+        await asyncio.sleep(0)
+        assert world.running["well"] == 1  # it may have died in the meantime
+
+    run(scene())
 
 
-async def test_only_so_many_wait_for_an_endpoint(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(queued=3))
-    assert scene.endpoints.room("a") == 3
-    assert scene.offer(*items("a", 10)) == 4  # one is begun
-    assert scene.endpoints.room("a") == 0
-    assert scene.endpoints.room("b") == 3
-    assert scene.offer("b-1") == 1
-    await settled()
-    assert scene.begun == ["a-1", "b-1"]
-    scene.answer("a-1")
-    await until(lambda: len(scene.begun) == 4)
-    assert scene.endpoints.room("a") == 2
-    assert scene.offer("a-11", "a-12", "a-13") == 2
-    scene.well = "a"
-    scene.answer(*scene.running_of("a"))
-    await until(lambda: scene.endpoints.room("a") == 3 and not scene.running_of("a"))
-    assert scene.begun_of("a") == ["a-1", "a-2", "a-3", "a-4", "a-11", "a-12"]
+def test_one_that_waits_for_room_rests_as_well_when_it_fails() -> None:
+    async def scene() -> None:
+        world = World({"dead": (1.2, True)})
+        endpoints = world.endpoints(in_all=4)
+        offer(endpoints, "dead")
+        await asyncio.sleep(1.5)  # its share is two now, and there is room for one
+        world.takes["dead"] = (0.0, False)
+        offer(endpoints, "dead", 10)
+        await asyncio.sleep(0.4)
+        assert len(world.began["dead"]) == 2
+        await asyncio.sleep(0.2)
+        assert len(world.began["dead"]) == 3
+
+    run(scene())
 
 
-# --- how many at the same time
+def test_one_that_was_late_is_trusted_again_when_it_was_quick_for_long_enough() -> None:
+    async def scene() -> None:
+        world = World()
+        endpoints = world.endpoints()
+        await trusted(world, endpoints, "well")
+        known = endpoints._known["well"].repute
+        world.takes["well"] = (2.0, True)
+        offer(endpoints, "well")
+        await asyncio.sleep(1.5)
+        del world.takes["well"]
+        assert known.standing is Standing.DOUBTED
+        offer(endpoints, "well", 20)
+        await asyncio.sleep(0.3)
+        assert (known.standing, known.late) == (Standing.DOUBTED, 1)  # one still hangs
+        await asyncio.sleep(0.5)
+        offer(endpoints, "well")
+        await asyncio.sleep(0.1)
+        assert (known.standing, known.late) == (Standing.TRUSTED, 0)
+
+    run(scene())
 
 
-@pytest.mark.usefixtures("no_moment")
-async def test_an_endpoint_gets_more_at_a_time_as_it_answers_up_to_a_limit(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(in_all=100, per_endpoint=8))
-    scene.offer(*items("a", 1000))
-    at_a_time = []
-    for _ in range(6):
-        await settled()
-        at_a_time.append(len(scene.running))
-        scene.answer(*scene.running)
-    assert at_a_time[0] == 1
-    assert at_a_time[1] == 2
-    assert at_a_time == sorted(at_a_time)
-    assert at_a_time[-2:] == [8, 8]
-    assert scene.most == 8
+def test_one_that_is_still_asked_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        monkeypatch.setattr(module, "_REMEMBERED", 0)
+        world = World()
+        endpoints = world.endpoints()
+        offer(endpoints, "well", 3)
+        await asyncio.sleep(QUICK * 1.5)
+        world.takes["well"] = (HANGS, True)
+        offer(endpoints, "well")
+        await asyncio.sleep(QUICK * 2)
+        assert (world.running["well"], "well" in endpoints._known) == (1, True)
+        await asyncio.sleep(HANGS)
+        assert "well" not in endpoints._known
+
+    run(scene())
 
 
-@pytest.mark.usefixtures("no_moment")
-async def test_of_all_endpoints_only_so_many_are_asked_at_a_time(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(in_all=16, per_endpoint=8))
-    for name in "abcdefghijklmnopqrstuvwxyz":
-        scene.offer(*items(name, 10))
-    for _ in range(100):
-        await settled()
-        scene.answer(*scene.running)
-    assert len(scene.begun) == 260
-    assert 8 <= scene.most <= 16
+def test_trust_is_earned_by_quick_answers_in_a_row() -> None:
+    repute = Repute(Standing.UNPROVEN)
+    for _ in range(7):
+        repute.did_well(was_late=False, most=8)
+    repute.did_badly()
+    for _ in range(7):
+        repute.did_well(was_late=False, most=8)
+    assert repute.standing is Standing.UNPROVEN
+    repute.did_well(was_late=False, most=8)
+    assert (repute.standing, repute.share) == (Standing.TRUSTED, 8)
 
 
-async def test_an_endpoint_that_becomes_slow_is_back_at_one_request(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(per_endpoint=4, well="a"))
-    scene.offer(*items("a", 100))
-    await until(lambda: len(scene.begun) > 20)
-    scene.well = ""
-    await settled()
-    assert len(scene.running) == 4
-    await moments(4)
-    slow = list(scene.running)
-    assert len(slow) == 4
-    before = len(scene.begun)
-    scene.answer(*slow)
-    await settled()
-    assert len(scene.begun) == before + 1
-    assert len(scene.running) == 1
+def test_quick_failures_are_doubted_as_well_once_they_are_many() -> None:
+    repute = Repute(Standing.TRUSTED, share=8.0)
+    shares = []
+    for _ in range(4):
+        repute.did_badly()
+        shares.append((repute.share, repute.standing))
+    assert shares == [(4, Standing.TRUSTED), (2, Standing.TRUSTED), (1, Standing.DOUBTED), (1, Standing.DOUBTED)]
 
 
-async def test_a_request_that_is_slow_takes_none_of_the_places_of_quick_ones(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(in_all=4, well="c d"))
-    scene.offer("a-1", "b-1", "c-1", "d-1")
-    await settled()
-    assert scene.begun == ["a-1", "b-1"]
-    await moments(2)
-    scene.answer("a-1")  # half of the room is for what hangs
-    await until(lambda: {"c-1", "d-1"} <= set(scene.begun), 1)
-    assert list(scene.running) == ["b-1"]
+def test_one_that_is_doubted_is_doubted_still_after_a_long_time() -> None:
+    repute = Repute(Standing.DOUBTED, share=4.0)
+    repute.was_idle(86_400)
+    assert (repute.standing, repute.share) == (Standing.DOUBTED, 1)
 
 
-async def test_never_more_run_than_there_is_room_for_though_new_ones_hang(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(in_all=16, per_endpoint=16, well="w"))
-    scene.offer(*items("w", 1000))
-    await until(lambda: len(scene.begun) > 100)
-    for number in range(300):
-        scene.offer(f"silent{number}-1")
-    await moments(4)
-    scene.well = ""  # hangs from now on, with as many requests as it may have
-    await moments(4)
-    assert scene.most <= 16
+def test_a_good_answer_ends_the_long_rests() -> None:
+    repute = Repute(Standing.DOUBTED)
+    assert [repute.rest_seconds() for _ in range(3)] == [0.5, 1, 2]
+    repute.did_well(was_late=True, most=8)
+    repute.did_badly()
+    assert repute.rest_seconds() == 0.5
 
 
-# --- endpoints that do not answer
+@pytest.mark.parametrize("rests", range(12))
+def test_no_rest_is_longer_than_half_a_minute(rests: int) -> None:
+    repute = Repute(Standing.DOUBTED, rests=rests)
+    assert 0.5 <= repute.rest_seconds() <= 30
 
 
-async def test_an_endpoint_that_never_answers_holds_one_request(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(well="b"))
-    scene.offer(*items("a", 100), *items("b", 100))
-    await until(lambda: len(scene.begun_of("b")) == 100)
-    await moments(6)
-    assert scene.begun_of("a") == ["a-1"]
-    assert list(scene.running) == ["a-1"]
+# --- the end -----------------------------------------------------------------------------------------------------------
 
 
-async def test_an_endpoint_that_stops_to_answer_goes_on_with_one_request(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(well="a"))
-    scene.offer(*items("a", 200))
-    await until(lambda: len(scene.begun) > 20)
-    scene.well = ""
-    await settled()
-    assert len(scene.running) == 4
-    for item in list(scene.running):
-        scene.give_up(item)
-    before = len(scene.begun)
-    await until(lambda: len(scene.begun) > before)
-    await moments(3)
-    assert len(scene.begun) == before + 1
+def test_the_end_waits_for_what_runs_and_begins_nothing() -> None:
+    async def scene() -> None:
+        world = World({"a": (2.0, True)})
+        endpoints = world.endpoints()
+        offer(endpoints, "a", 10)
+        await asyncio.sleep(0.1)
+        began = now()
+        await endpoints.close(5)
+        assert now() - began == pytest.approx(1.9, abs=0.01)
+        assert (world.order, world.running["a"]) == (["a"], 0)
+        assert not endpoints.offer("a", ("a", 0.0))
+        await asyncio.sleep(60)
+        assert world.order == ["a"]
+
+    run(scene())
 
 
-async def test_after_each_request_without_an_answer_it_rests_longer_up_to_a_limit(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene())
-    scene.offer(*items("a", 8))
-    ended_at = []
-    for number in range(1, 7):
-        await until(lambda number=number: len(scene.begun) == number)  # type: ignore[misc] # bound as it is now
-        ended_at.append(time.monotonic())
-        scene.give_up(f"a-{number}")
-    await until(lambda: len(scene.begun) == 7)
-    rests = [scene.begun_at[f"a-{number + 2}"] - ended_at[number] for number in range(6)]
-    for rest, least in zip(rests, [0.04, 0.08, 0.16, 0.16, 0.16, 0.16], strict=True):
-        assert least * 0.98 <= rest < least + 0.5
+def test_the_end_does_not_wait_for_ever() -> None:
+    async def stubborn(_: object) -> bool | None:
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                await asyncio.sleep(3)
+                raise
+
+    async def hanging(_: object) -> bool | None:
+        await asyncio.sleep(3600)
+        return True
+
+    async def scene(handle: Callable[[object], Awaitable[bool | None]], most: float) -> None:
+        endpoints: Endpoints[object] = Endpoints(handle, in_all=4, per_endpoint=4, queued=10)
+        endpoints.offer("a", object())
+        await asyncio.sleep(0)
+        began = now()
+        await endpoints.close(2)
+        assert 2 <= now() - began <= most
+
+    run(scene(hanging, 2.1))
+    run(scene(stubborn, 3.1))
 
 
-async def test_an_answer_ends_the_long_rests(scenes: list[Scene], monkeypatch: pytest.MonkeyPatch) -> None:
-    scenes.append(scene := Scene())
-    scene.offer(*items("a", 10))
-    for number in (1, 2, 3):
-        await until(lambda number=number: len(scene.begun) == number)  # type: ignore[misc] # bound as it is now
-        scene.give_up(f"a-{number}")
-    await until(lambda: len(scene.begun) == 4)
-    monkeypatch.setattr(module, "_FIRST_PAUSE_SECONDS", 0.25)  # the fourth would be of 2 seconds
-    monkeypatch.setattr(module, "_LONGEST_PAUSE_SECONDS", NEVER)
-    scene.answer("a-4")
-    await until(lambda: len(scene.running) == 2)
-    started = time.monotonic()
-    scene.give_up("a-5")
-    scene.answer("a-6")
-    await until(lambda: "a-7" in scene.begun)
-    assert 0.24 < time.monotonic() - started < 1.5
+def test_whoever_cancels_all_that_runs_begins_nothing_by_that() -> None:
+    async def scene() -> None:
+        world = World({"a": (HANGS, True)})
+        endpoints = world.endpoints()
+        offer(endpoints, "a", 10)
+        await asyncio.sleep(0.1)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.sleep(60)
+        assert world.order == ["a"]
+
+    run(scene())
 
 
-async def test_an_endpoint_rests_although_nothing_else_waited_when_it_did_not_answer(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene())
-    scene.offer("a-1")
-    await settled()
-    failed_at = time.monotonic()
-    scene.give_up("a-1")
-    await settled()
-    scene.offer("a-2")
-    await until(lambda: "a-2" in scene.begun)
-    assert scene.begun_at["a-2"] - failed_at >= FIRST_PAUSE * 0.98
+def test_the_end_of_nothing_is_at_once() -> None:
+    async def scene() -> None:
+        await World().endpoints().close(5)
+        assert now() == 0
 
-
-async def test_others_go_on_while_one_rests(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(well="b"))
-    scene.offer("a-1", "a-2")
-    await settled()
-    scene.give_up("a-1")
-    scene.offer(*items("b", 50))
-    await settled()
-    await until(lambda: len(scene.begun_of("b")) == 50)
-    await until(lambda: "a-2" in scene.begun)
-
-
-# --- many endpoints that do not answer
-
-
-async def test_hundreds_that_are_silent_do_not_keep_a_busy_healthy_one_from_its_turns(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(in_all=16, well="w"))
-    scene.offer(*items("w", 500))
-    await until(lambda: len(scene.begun) > 10)
-    for number in range(300):
-        scene.offer(f"silent{number}-1", f"silent{number}-2")
-    await until(lambda: len(scene.begun_of("w")) == 500, 2)
-    assert len(scene.begun) > 500  # and some silent ones were tried
-
-
-async def test_hundreds_that_are_silent_do_not_keep_an_idle_healthy_one_from_starting(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(in_all=16, well="w"))
-    for number in range(20):  # it is asked now and then, and always answers
-        scene.offer(f"w-{number}")
-        await until(lambda number=number: f"w-{number}" in scene.begun and not scene.running)  # type: ignore[misc]
-    for number in range(300):
-        scene.offer(f"silent{number}-1")
-    await moments(6)
-    scene.offer("w-now")
-    await until(lambda: "w-now" in scene.begun, 1)
-
-
-async def test_hundreds_that_time_out_let_a_new_healthy_one_start_in_its_turn(scenes: list[Scene]) -> None:
-    scenes.append(scene := Scene(in_all=16, well="w"))
-    for number in range(300):
-        scene.offer(f"silent{number}-1")
-    scene.offer("w-1")
-
-    def time_out() -> bool:
-        for item in [one for one in scene.running if endpoint_of(one) != "w" and not scene.running[one].done()]:
-            scene.give_up(item)
-        return "w-1" in scene.begun
-
-    await until(time_out)
-    assert len(scene.begun) <= 301
-
-
-# --- failures here
-
-
-async def test_an_exception_ends_one_request_and_nothing_else(scenes: list[Scene], logged: Logged) -> None:
-    scenes.append(scene := Scene(in_all=2, well="b"))
-    scene.offer("a-1", "a-2", *items("b", 20))
-    await settled()
-    scene.running["a-1"].set_exception(RuntimeError("a bug"))
-    await until(lambda: len(scene.begun_of("b")) == 20)
-    await until(lambda: "a-2" in scene.begun)
-    scene.answer("a-2")
-    await until(lambda: not scene.running)
-    assert scene.endpoints.room("a") == 1000
-    assert [(one["event"], one["log_level"]) for one in logged] == [("a delivery failed here", "error")]
-
-
-async def test_exceptions_give_their_places_back(scenes: list[Scene], logged: Logged) -> None:
-    scenes.append(scene := Scene(in_all=4))
-    for number in range(40):
-        scene.offer(f"a{number}-1")
-
-    def fail_all() -> bool:
-        for end in scene.running.values():
-            if not end.done():
-                end.set_exception(OSError("a bug"))
-        return len(scene.begun) == 40
-
-    await until(fail_all)
-    await until(lambda: not scene.running)
-    scene.well = "b"
-    scene.offer("b-1")
-    await until(lambda: "b-1" in scene.begun, 1)
-    assert len(logged) == 40
-
-
-@pytest.mark.usefixtures("logged")
-async def test_everything_that_was_taken_is_handled_once_whatever_becomes_of_the_others() -> None:
-    drawn = random.Random(7)
-    handled: list[str] = []
-
-    async def handle(item: str) -> bool:
-        handled.append(item)
-        kind = drawn.random()
-        await asyncio.sleep(MOMENT * 1.5 if kind < 0.02 else kind * 0.002)
-        if kind > 0.98:
-            raise RuntimeError("a bug")
-        return kind < 0.95
-
-    endpoints: Endpoints[str] = Endpoints(handle, in_all=16, per_endpoint=8, queued=10)
-    offered = [f"{drawn.choice('abcdefghijklmnopqrstuvwxyz')}-{number}" for number in range(600)]
-    for item in offered:
-        await until(lambda item=item: endpoints.offer(endpoint_of(item), item), 20)  # type: ignore[misc]
-    await until(lambda: len(handled) == 600, 20)
-    await endpoints.close(5)
-    assert Counter(handled) == Counter(offered)
-    for name in "abcdefghijklmnopqrstuvwxyz":
-        mine = [item for item in handled if endpoint_of(item) == name]
-        assert mine == [item for item in offered if endpoint_of(item) == name]
-
-
-# --- the end
-
-
-async def test_the_end_waits_for_what_runs_and_begins_no_more() -> None:
-    scene = Scene()
-    scene.offer("a-1", "a-2", "b-1")
-    await settled()
-    closing = asyncio.create_task(scene.endpoints.close(60))
-    await settled()
-    assert scene.offer("a-3", "c-1") == 0
-    scene.answer("a-1")
-    await settled()
-    assert not closing.done()
-    scene.answer("b-1")
-    await asyncio.wait_for(closing, 5)
-    assert scene.begun == ["a-1", "b-1"]
-    assert scene.cancelled == []
-
-
-async def test_what_does_not_end_in_time_is_abandoned() -> None:
-    scene = Scene()
-    scene.offer("a-1", "a-2", "b-1")
-    await settled()
-    started = time.monotonic()
-    await asyncio.wait_for(scene.endpoints.close(0.05), 5)
-    assert 0.04 < time.monotonic() - started < 2
-    assert sorted(scene.cancelled) == ["a-1", "b-1"]
-    assert not scene.running
-    await moments(6)
-    assert scene.begun == ["a-1", "b-1"]
-
-
-async def test_the_end_of_nothing_is_quick_and_may_come_twice() -> None:
-    scene = Scene(well="a")
-    scene.offer("a-1")
-    await until(lambda: scene.begun and not scene.running)
-    await asyncio.wait_for(scene.endpoints.close(NEVER), 5)
-    await asyncio.wait_for(scene.endpoints.close(NEVER), 5)
-    assert scene.offer("a-2") == 0
+    run(scene())

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from penstock.auth import KeyRing
 from penstock.clickhouse.gateway import ClientTables
 from penstock.clickhouse.progress import Progress, write_progress
+from penstock.conditions.compiling import MAX_LAYERS
 from penstock.errors import LogUnavailable, TablesUnavailable
 from penstock.settings import Limits, Query, Settings
 from penstock.telemetry import Metrics
@@ -383,6 +384,17 @@ def test_a_reference_that_leads_back_is_named(api: Api, account: Account) -> Non
     assert changed(api, of(first), account, {"condition": condition(member_of(second["id"]))})
     response = send(api, "PATCH", of(second), account, {"condition": condition(member_of(third["id"]))})
     assert problems(response) == [("condition.groups[0].filters[0].field", "custom")]
+
+
+def test_segments_lead_on_over_so_many_steps_and_no_further(api: Api, account: Account) -> None:
+    chain = [make(api, account)]
+    while len(chain) < MAX_LAYERS:
+        chain.append(make(api, account, condition=condition(member_of(chain[-1]["id"]))))
+    further = {**VIP, "condition": condition(member_of(chain[-1]["id"]))}
+    assert problems(send(api, "POST", "/segments", account, further)) == [("condition", "too_big")]
+    beneath = make(api, account)
+    response = send(api, "PATCH", of(chain[0]), account, {"condition": condition(member_of(beneath["id"]))})
+    assert problems(response) == [("condition", "too_big")]
 
 
 def test_references_are_checked_in_a_change_too(api: Api, account: Account) -> None:
