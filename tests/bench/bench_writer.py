@@ -64,7 +64,7 @@ def test_embedded_backlog(tmp_path: Path) -> None:
 
 def test_kafka_backlog(tmp_path: Path) -> None:
     with KafkaBroker(fast_start=False) as broker, BridgeServer() as bridge:
-        deployment = ScaledOut(tmp_path, broker, bridge)
+        deployment = ScaledOut(tmp_path, broker, bridge, ingests=2)
         try:
             deployment.start()
             project = deployment.create_project()

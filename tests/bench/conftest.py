@@ -22,7 +22,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
 @pytest.fixture(scope="module")
 def scaled_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScaledOut]:
     with KafkaBroker(fast_start=False) as broker, BridgeServer() as bridge:
-        running = ScaledOut(tmp_path_factory.mktemp("kafka"), broker, bridge)
+        running = ScaledOut(tmp_path_factory.mktemp("kafka"), broker, bridge, ingests=2)
         try:
             running.start()
             yield running

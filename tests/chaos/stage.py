@@ -95,7 +95,7 @@ def opened(options: Options) -> Iterator[Stage]:
             yield stage
         return
     with _services(options.directory) as (broker, bridge):
-        deployment = ScaledOut(options.directory, broker, bridge, consumers=options.consumers)
+        deployment = ScaledOut(options.directory, broker, bridge, ingests=2, consumers=options.consumers)
         with _started(deployment, [Target("kafka", broker), Target("clickhouse", bridge)]) as stage:
             yield stage
 

@@ -23,17 +23,17 @@ SENDING = {
 """Webhooks reach this machine by one address, and no other that is not public."""
 
 
-def make(form: str, directory: Path, settings: Mapping[str, str] | None = None) -> Deployment:
+def make(form: str, directory: Path, settings: Mapping[str, str] | None = None, *, ingests: int = 1) -> Deployment:
     """A deployment of the form, not started; its services run."""
     if form == "embedded":
         return Embedded(directory, settings)
-    return ScaledOut(directory, needed(the_broker), needed(the_bridge), settings)
+    return ScaledOut(directory, needed(the_broker), needed(the_bridge), settings, ingests=ingests)
 
 
 @pytest.fixture(scope="session", params=FORMS)
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """One running product that tests share; each takes a project of its own."""
-    running = make(request.param, tmp_path_factory.mktemp(request.param), SENDING)
+    running = make(request.param, tmp_path_factory.mktemp(request.param), SENDING, ingests=2)
     try:
         running.start()
         yield running

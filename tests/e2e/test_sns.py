@@ -28,8 +28,11 @@ def sns() -> Iterator[FakeSns]:
         yield FakeSns(host, root, signer)
 
 
-@pytest.fixture(params=FORMS)
-def running(request: pytest.FixtureRequest, tmp_path: Path, sns: FakeSns) -> Iterator[Deployment]:
+@pytest.fixture(scope="module", params=FORMS)
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sns: FakeSns
+) -> Iterator[Deployment]:
+    tmp_path = tmp_path_factory.mktemp(f"sns-{request.param}")
     file = tmp_path / "authorities.pem"
     file.write_bytes(sns.root.pem)
     hosts = json.dumps([sns.host.name])

@@ -101,6 +101,7 @@ class Group:
         def work() -> None:
             while not ending.is_set():
                 self.produce(100)
+                ending.wait(0.3)
 
         thread = threading.Thread(target=work)
         thread.start()

@@ -166,8 +166,8 @@ def shown(row: dict[str, Any]) -> tuple[str, str, int]:
 
 IS_THOROUGH = settings().max_examples > 1000  # --hypothesis-profile=thorough
 EmbeddedForm.TestCase.settings = settings(
-    max_examples=300 if IS_THOROUGH else 3,
-    stateful_step_count=40 if IS_THOROUGH else 25,
+    max_examples=300 if IS_THOROUGH else 2,
+    stateful_step_count=40 if IS_THOROUGH else 20,
     derandomize=not IS_THOROUGH,
 )
 TestEmbeddedForm = EmbeddedForm.TestCase

@@ -21,6 +21,7 @@ from penstock.clock import SystemClock
 from penstock.opening import opened_log
 from penstock.projects import create_project
 from penstock.settings import load
+from tests.support import preloaded
 from tests.support.clickhouse_server import BridgeServer
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.kafka_cluster import KafkaCluster
@@ -91,14 +92,8 @@ class Deployment(ABC):
 
     def cli(self, *arguments: str, timeout_seconds: float = 150) -> subprocess.CompletedProcess[str]:
         """Runs a command of `penstock` beside the running product."""
-        return subprocess.run(
-            [*PENSTOCK, *arguments],
-            env=clean_environment(self.environment()),
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            check=False,
-        )
+        environment = clean_environment(self.environment())
+        return preloaded.run([*PENSTOCK, *arguments], timeout_seconds=timeout_seconds, env=environment)
 
     def cli_json(self, *arguments: str) -> Any:
         """The same with --json, which must succeed."""
@@ -196,9 +191,10 @@ class Embedded(Deployment):
 
 
 class ScaledOut(Deployment):
-    """`penstock ingest` (twice), `consume` and `query` on a real Kafka and on ClickHouse's HTTP interface.
+    """`penstock ingest`, `consume` and `query` on a real Kafka and on ClickHouse's HTTP interface.
 
     Args:
+        ingests: how many `ingest` take requests.
         consumers: how many `consume` share the partitions.
     """
 
@@ -211,23 +207,25 @@ class ScaledOut(Deployment):
         bridge: BridgeServer,
         settings: Mapping[str, str] | None = None,
         *,
+        ingests: int = 1,
         consumers: int = 1,
     ) -> None:
         super().__init__(directory, settings)
         self._broker = broker
         self._bridge = bridge
         self._suffix = uuid4().hex[:8]
-        self._ports = [free_port() for _ in range(3 + consumers)]
-        self.ingest_urls = [f"http://{LOOPBACK}:{port}" for port in self._ports[:2]]
-        self.query_url = f"http://{LOOPBACK}:{self._ports[2]}"
-        self._processes = {
-            "ingest": self.process("ingest", "ingest", "--port", str(self._ports[0])),
-            "ingest-2": self.process("ingest-2", "ingest", "--port", str(self._ports[1])),
-            "query": self.process("query", "query", "--port", str(self._ports[2])),
-        }
-        for number, port in enumerate(self._ports[3:], 1):
-            name = "consume" if number == 1 else f"consume-{number}"
-            self._processes[name] = self.process(name, "consume", "--port", str(port))
+        self._processes: dict[str, Process] = {}
+        self.ingest_urls = self._prepare("ingest", ingests)
+        (self.query_url,) = self._prepare("query", 1)
+        self._prepare("consume", consumers)
+
+    def _prepare(self, command: str, count: int) -> list[str]:
+        """Processes of a command; where they will listen."""
+        ports = [free_port() for _ in range(count)]
+        for number, port in enumerate(ports, 1):
+            name = command if number == 1 else f"{command}-{number}"
+            self._processes[name] = self.process(name, command, "--port", str(port))
+        return [f"http://{LOOPBACK}:{port}" for port in ports]
 
     def environment(self) -> dict[str, str]:
         return {

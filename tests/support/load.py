@@ -116,7 +116,13 @@ def expect_exactly(load: Load, deployment: Deployment, project: Project, *, seco
     assert load.unfinished == []
     try:
         wait_until(complete, seconds, f"{len(load.acknowledged)} events to be counted", poll_seconds=0.2)
-        ids = [str(row["id"]) for row in client.all_events(eventName=NAME)]
+        ids: list[str] = []
+
+        def listed() -> bool:
+            ids[:] = [str(row["id"]) for row in client.all_events(eventName=NAME)]
+            return len(ids) >= len(load.acknowledged)
+
+        wait_until(listed, seconds, "the last of them to be listed", poll_seconds=0.2)  # counted a moment before
         assert len(ids) == len(set(ids))
         assert set(ids) == load.acknowledged
         assert sorted(str(row["id"]) for row in client.all_events()) == sorted(ids)

@@ -25,6 +25,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self, TypeVar
 
+from tests.support import preloaded
+
 T = TypeVar("T")
 
 LOOPBACK = "127.0.0.1"
@@ -143,7 +145,7 @@ class Process:
             raise RuntimeError(f"already running: {self._describe()}")
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
-            self._child = subprocess.Popen(
+            self._child = preloaded.popen(
                 self.args,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
