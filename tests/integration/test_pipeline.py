@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,13 @@ class World:
         self.leaving: dict[int, Event] = {}
         self._doomed: dict[int, str] = {}
         self._owners = itertools.count()
+
+    def copied(self, tables: Tables, directory: Path) -> "World":
+        """The same, on a copy of the tables and of the log that somebody else has made."""
+        made = World(tables, directory, len(self.records))
+        known = {name: value for name, value in vars(self).items() if name not in ("tables", "log", "_owners")}
+        vars(made).update(deepcopy(known))
+        return made
 
     def add(self, partition: int, events: list[Event]) -> None:
         """Appends a record; what of it counts is known from the order in the log."""
@@ -224,7 +232,7 @@ def embedded_world(tmp_path: Path) -> Iterator[World]:
     drop(tables)
 
 
-_CRASHES = 40
+_CRASHES = 24
 """So many statements of a write are tried; with many small batches they repeat."""
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,9 +60,9 @@ NONE: Faults = (0, 0, 0)
 class Proof:
     """A log on disk, the tables, and what verification says of them."""
 
-    def __init__(self, world: World, directory: Path) -> None:
+    def __init__(self, world: World, tables: ClientTables, directory: Path) -> None:
         self.world = world
-        self.tables = world.tables
+        self.tables = tables
         self._path = directory / FILE_NAME
 
     def fill(self) -> None:
@@ -79,6 +79,15 @@ class Proof:
             world.add_leaving(partition)
         world.grow()
         self.write()
+
+    def copied(self, directory: Path) -> "Proof":
+        """The same, in a database and a log of its own."""
+        tables = open_test_tables()
+        for (table,) in self.tables.select(_FILLED):
+            tables.execute(f"ALTER TABLE {table} ATTACH PARTITION ALL FROM {self.tables.database}.{table}")
+        with closing(connect(self._path)) as log:
+            log.execute("VACUUM INTO ?", [str(directory / FILE_NAME)])
+        return Proof(self.world.copied(tables, directory), tables, directory)
 
     def write(self, tables: Tables | None = None, max_rows: int = 100) -> None:
         """What the log has goes into its file and into the tables."""
@@ -128,30 +137,30 @@ def faults_of(found: Verification, partition: int) -> dict[str, Faults]:
     return {"events": (log.missing, log.double, log.orphaned), **{other.name: of(other) for other in others}}
 
 
-@pytest.fixture
-def proof(tables: ClientTables, tmp_path: Path) -> Iterator[Proof]:
-    with made(tables, tmp_path) as one:
-        yield one
+_FILLED = """
+SELECT name FROM system.tables
+WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND total_rows > 0 AND name != 'schema_migrations'
+"""
 
 
-@pytest.fixture
-def embedded_proof(tmp_path: Path) -> Iterator[Proof]:
-    """On chDB alone, for the many cases whose statements depend on no driver."""
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
+    """What each test gets a copy of: to write it takes long."""
     need_chdb()
-    tables = open_test_tables(migrated=False)
-    with made(tables, tmp_path) as one:
-        yield one
+    tables, directory = open_test_tables(), tmp_path_factory.mktemp("filled")
+    proof = Proof(World(tables, directory), tables, directory)
+    proof.fill()
+    yield proof
+    proof.world.log.close()
     drop(tables)
 
 
-@contextmanager
-def made(tables: ClientTables, directory: Path) -> Iterator[Proof]:
-    migrate_tables(tables)
-    world = World(tables, directory)
-    proof = Proof(world, directory)
-    proof.fill()
-    yield proof
-    world.log.close()
+@pytest.fixture
+def proof(filled: Proof, tmp_path: Path) -> Iterator[Proof]:
+    made = filled.copied(tmp_path)
+    yield made
+    made.world.log.close()
+    drop(made.tables)
 
 
 # --- nothing is wrong -------------------------------------------------------------------------------------------------
@@ -172,37 +181,37 @@ def test_tables_without_anything_agree_with_a_log_that_was_not_read(tables: Clie
     migrate_tables(tables)
     world = World(tables, tmp_path)
     world.grow()
-    Proof(world, tmp_path).save()
-    found = Proof(world, tmp_path).expect({})
+    Proof(world, tables, tmp_path).save()
+    found = Proof(world, tables, tmp_path).expect({})
     assert [(part.through, part.in_log, part.stored) for part in found.partitions] == [(-1, 0, 0)] * 2
     world.log.close()
 
 
-def test_what_is_behind_the_position_is_left_alone(embedded_proof: Proof) -> None:
+def test_what_is_behind_the_position_is_left_alone(proof: Proof) -> None:
     """A batch that is announced and half inserted: by a writer that goes on, or one that was killed."""
-    world = embedded_proof.world
+    world = proof.world
     world.grow()
-    embedded_proof.save()
-    embedded_proof.without_views()
+    proof.save()
+    proof.without_views()
     with pytest.raises(Crash):
         world.write(world.pipeline(FaultyTables(world.tables, at=6, after=True)))
-    assert embedded_proof.tables.select("SELECT count() FROM writer_progress FINAL WHERE pending_first >= 0") != [["0"]]
-    embedded_proof.expect({})
+    assert proof.tables.select("SELECT count() FROM writer_progress FINAL WHERE pending_first >= 0") != [["0"]]
+    proof.expect({})
 
 
-def test_a_deletion_that_is_half_done_is_no_fault(embedded_proof: Proof) -> None:
-    world = embedded_proof.world
+def test_a_deletion_that_is_half_done_is_no_fault(proof: Proof) -> None:
+    world = proof.world
     world.delete("viewed")
-    embedded_proof.save()
+    proof.save()
     names = ("events", "events_by_contact", "events_by_name", "event_counts")
     for name in names:
         crashing = FaultyTables(world.tables, before=crash_behind(name))
         with pytest.raises(Crash):
             world.write(world.pipeline(crashing, max_rows=1))
-        found = embedded_proof.expect({})
+        found = proof.expect({})
         assert found.partitions[0].stored < 10
-    embedded_proof.write()
-    embedded_proof.expect({})
+    proof.write()
+    proof.expect({})
 
 
 def crash_behind(table: str) -> Callable[[str], None]:
@@ -217,12 +226,12 @@ def crash_behind(table: str) -> Callable[[str], None]:
     return before
 
 
-def test_a_retried_deletion_of_a_name_that_has_events_again(embedded_proof: Proof) -> None:
-    world = embedded_proof.world
+def test_a_retried_deletion_of_a_name_that_has_events_again(proof: Proof) -> None:
+    world = proof.world
     for _ in range(3):
         world.grow_and_delete()
-        embedded_proof.write()
-        embedded_proof.expect({})
+        proof.write()
+        proof.expect({})
 
 
 @pytest.mark.timeout(120)
@@ -318,23 +327,23 @@ def test_an_event_that_was_inserted_twice_is_double_everywhere(proof: Proof) -> 
 
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("by", [1, -1])
-def test_a_counter_that_is_off_by_one_is_found(embedded_proof: Proof, unit: int, by: int) -> None:
+def test_a_counter_that_is_off_by_one_is_found(proof: Proof, unit: int, by: int) -> None:
     condition = f"unit_seconds = {unit} AND log_partition = 0 LIMIT 1"
-    embedded_proof.plant(insertion("event_counts", f"* REPLACE ({counting(by)})", condition))
-    embedded_proof.expect({f"event_counts {unit}": (max(0, -by), max(0, by), 0)})
+    proof.plant(insertion("event_counts", f"* REPLACE ({counting(by)})", condition))
+    proof.expect({f"event_counts {unit}": (max(0, -by), max(0, by), 0)})
 
 
 def counting(by: int) -> str:
     return f"toUInt64(toInt64({by})) AS count"
 
 
-def test_counters_that_make_up_for_each_other_are_found(embedded_proof: Proof) -> None:
+def test_counters_that_make_up_for_each_other_are_found(proof: Proof) -> None:
     """The sum of all is right."""
     condition = "unit_seconds = 3600 AND log_partition = 0 AND old.name = 'viewed' LIMIT 1"
     for name, by in (("viewed", -1), ("other", 1)):
         columns = f"* REPLACE ({counting(by)}, '{name}' AS name)"
-        embedded_proof.plant(insertion("event_counts", columns, condition))
-    embedded_proof.expect({"event_counts 3600": (1, 1, 0)})
+        proof.plant(insertion("event_counts", columns, condition))
+    proof.expect({"event_counts 3600": (1, 1, 0)})
 
 
 class Swallowing(FaultyTables):
@@ -359,13 +368,13 @@ def test_a_batch_that_was_swallowed_is_missing_everywhere(proof: Proof) -> None:
     assert {one.offset for one in found.examples if one.offset is not None} == {end - 3, end - 2, end - 1}
 
 
-def test_rows_of_a_range_that_are_gone_from_all_tables_are_missing(embedded_proof: Proof) -> None:
+def test_rows_of_a_range_that_are_gone_from_all_tables_are_missing(proof: Proof) -> None:
     """And not from the counters, which are right about the log."""
     where = "log_partition = 1 AND log_offset >= 3 AND log_offset <= 14"
-    gone = int(str(embedded_proof.tables.select(f"SELECT count() FROM events WHERE {where}")[0][0]))
+    gone = int(str(proof.tables.select(f"SELECT count() FROM events WHERE {where}")[0][0]))
     assert gone > 5
-    embedded_proof.plant(*[f"DELETE FROM {table} WHERE {where}" for table in PLACED])
-    embedded_proof.expect(dict.fromkeys(PLACED, (gone, 0, 0)), partition=1)
+    proof.plant(*[f"DELETE FROM {table} WHERE {where}" for table in PLACED])
+    proof.expect(dict.fromkeys(PLACED, (gone, 0, 0)), partition=1)
 
 
 def test_a_row_of_which_the_log_has_nothing_is_orphaned(proof: Proof) -> None:
@@ -378,12 +387,12 @@ def test_a_row_of_which_the_log_has_nothing_is_orphaned(proof: Proof) -> None:
 @pytest.mark.parametrize(("partition", "offset"), [(0, 1_000_000), (7, 3)])
 @pytest.mark.parametrize("table", [*PLACED, "derived_ids"])
 def test_rows_behind_the_logs_end_and_of_other_partitions_are_orphaned(
-    embedded_proof: Proof, table: str, partition: int, offset: int
+    proof: Proof, table: str, partition: int, offset: int
 ) -> None:
-    embedded_proof.without_views()
+    proof.without_views()
     columns = f"* REPLACE (toUInt16({partition}) AS log_partition, toUInt64({offset}) AS log_offset)"
-    embedded_proof.plant(insertion(table, columns, one_row(embedded_proof, table)))
-    found = embedded_proof.verify()
+    proof.plant(insertion(table, columns, one_row(proof, table)))
+    found = proof.verify()
     assert (found.ok, found.missing, found.double, found.orphaned) == (False, 0, 0, 1)
     assert (found.examples[0].partition, found.examples[0].offset) == (partition, offset)
 
@@ -398,15 +407,15 @@ def test_another_id_at_the_same_place_is_one_missing_and_one_orphaned(proof: Pro
 
 
 @pytest.mark.parametrize("column", ["log_index", "log_offset"])
-def test_an_event_at_another_place_is_one_missing_and_one_orphaned(embedded_proof: Proof, column: str) -> None:
-    embedded_proof.without_views()
-    row = one_row(embedded_proof, "events")
-    before = embedded_proof.tables.select(f"SELECT {column} FROM events WHERE {row}")[0][0]
-    embedded_proof.plant(
+def test_an_event_at_another_place_is_one_missing_and_one_orphaned(proof: Proof, column: str) -> None:
+    proof.without_views()
+    row = one_row(proof, "events")
+    before = proof.tables.select(f"SELECT {column} FROM events WHERE {row}")[0][0]
+    proof.plant(
         insertion("events", f"* REPLACE ({column} + 1 AS {column})", row),
         f"DELETE FROM events WHERE {row} AND {column} = {before}",
     )
-    embedded_proof.expect({"events": (1, 0, 1)})
+    proof.expect({"events": (1, 0, 1)})
 
 
 # --- contacts ---------------------------------------------------------------------------------------------------------
@@ -418,16 +427,16 @@ def leaving(proof: Proof) -> str:
     return f"email = '{proof.tables.select(sql)[0][0]}'"
 
 
-def test_a_contact_that_is_gone_is_missing(embedded_proof: Proof) -> None:
-    embedded_proof.plant(f"DELETE FROM contacts WHERE {leaving(embedded_proof)}")
-    found = embedded_proof.expect({"contacts": (1, 0, 0)})
+def test_a_contact_that_is_gone_is_missing(proof: Proof) -> None:
+    proof.plant(f"DELETE FROM contacts WHERE {leaving(proof)}")
+    found = proof.expect({"contacts": (1, 0, 0)})
     assert [one.what for one in found.examples] == ["missing in contacts: the contact"]
 
 
-def test_a_contact_of_which_the_log_has_nothing_is_orphaned(embedded_proof: Proof) -> None:
+def test_a_contact_of_which_the_log_has_nothing_is_orphaned(proof: Proof) -> None:
     columns = "* REPLACE (generateUUIDv4() AS contact_id, 'nobody@example.com' AS email)"
-    embedded_proof.plant(insertion("contacts", columns, f"old.{leaving(embedded_proof)}"))
-    embedded_proof.expect({"contacts": (0, 0, 1)})
+    proof.plant(insertion("contacts", columns, f"old.{leaving(proof)}"))
+    proof.expect({"contacts": (0, 0, 1)})
 
 
 @pytest.mark.parametrize(
@@ -444,11 +453,9 @@ def test_a_contact_of_which_the_log_has_nothing_is_orphaned(embedded_proof: Proo
         ("created_at - 1 AS created_at", "orphaned in contacts: its earliest event"),
     ],
 )
-def test_a_contact_of_whom_the_tables_say_more_than_the_log_is_orphaned(
-    embedded_proof: Proof, changed: str, what: str
-) -> None:
-    embedded_proof.plant(insertion("contacts", f"* REPLACE ({changed})", f"{leaving(embedded_proof)} AND version > 0"))
-    found = embedded_proof.expect({"contacts": (0, 0, 1)})
+def test_a_contact_of_whom_the_tables_say_more_than_the_log_is_orphaned(proof: Proof, changed: str, what: str) -> None:
+    proof.plant(insertion("contacts", f"* REPLACE ({changed})", f"{leaving(proof)} AND version > 0"))
+    found = proof.expect({"contacts": (0, 0, 1)})
     assert found.examples[0].what.endswith(what)
 
 
@@ -463,29 +470,27 @@ def test_a_contact_of_whom_the_tables_say_more_than_the_log_is_orphaned(
         ("created_at + 1 AS created_at", "its earliest event"),
     ],
 )
-def test_a_contact_of_whom_the_tables_say_less_than_the_log_is_missing(
-    embedded_proof: Proof, changed: str, what: str
-) -> None:
-    contact = leaving(embedded_proof)
-    embedded_proof.plant(
+def test_a_contact_of_whom_the_tables_say_less_than_the_log_is_missing(proof: Proof, changed: str, what: str) -> None:
+    contact = leaving(proof)
+    proof.plant(
         "OPTIMIZE TABLE contacts FINAL",
         "CREATE TABLE kept AS contacts ENGINE = MergeTree ORDER BY email",
         f"INSERT INTO kept SELECT * FROM contacts WHERE {contact}",
         f"DELETE FROM contacts WHERE {contact}",
         f"INSERT INTO contacts SELECT * REPLACE ({changed}) FROM kept",
     )
-    found = embedded_proof.expect({"contacts": (1, 0, 0)})
+    found = proof.expect({"contacts": (1, 0, 0)})
     assert [one.what for one in found.examples] == [f"missing in contacts: {what}"]
 
 
-def test_what_was_said_of_a_subscription_and_is_gone_is_missing(embedded_proof: Proof) -> None:
-    embedded_proof.plant("DELETE FROM subscriptions WHERE log_partition = 0")
-    embedded_proof.expect({"subscriptions": (1, 0, 0)})
+def test_what_was_said_of_a_subscription_and_is_gone_is_missing(proof: Proof) -> None:
+    proof.plant("DELETE FROM subscriptions WHERE log_partition = 0")
+    proof.expect({"subscriptions": (1, 0, 0)})
 
 
-def test_a_change_in_a_segment_that_is_gone_is_missing(embedded_proof: Proof) -> None:
-    embedded_proof.plant("DELETE FROM memberships WHERE log_partition = 0 AND entered")
-    embedded_proof.expect({"memberships": (1, 0, 0)})
+def test_a_change_in_a_segment_that_is_gone_is_missing(proof: Proof) -> None:
+    proof.plant("DELETE FROM memberships WHERE log_partition = 0 AND entered")
+    proof.expect({"memberships": (1, 0, 0)})
 
 
 def test_an_emitted_event_that_is_gone_is_missing(proof: Proof) -> None:
@@ -493,8 +498,8 @@ def test_an_emitted_event_that_is_gone_is_missing(proof: Proof) -> None:
     proof.expect({"events": (1, 0, 0)})
 
 
-def test_a_contact_that_was_erased_is_gone_and_one_that_is_half_erased_is_no_fault(embedded_proof: Proof) -> None:
-    proof, world = embedded_proof, embedded_proof.world
+def test_a_contact_that_was_erased_is_gone_and_one_that_is_half_erased_is_no_fault(proof: Proof) -> None:
+    world = proof.world
     world.erase(0, world.leaving[0])
     proof.write()
     proof.expect({})
@@ -534,77 +539,77 @@ def test_a_second_copy_that_is_in_the_tables_is_orphaned(proof: Proof) -> None:
     proof.expect(dict.fromkeys((*PLACED, "contacts"), (0, 0, 1)) | dict.fromkeys(COUNTERS, (0, 1, 0)))
 
 
-def test_a_dead_letter_that_is_in_the_tables_is_orphaned(embedded_proof: Proof) -> None:
+def test_a_dead_letter_that_is_in_the_tables_is_orphaned(proof: Proof) -> None:
     letter = DeadLetter(0, 0, 0, "it is good in truth", b"")
-    publish(embedded_proof.world.log, letter, 1)
-    embedded_proof.tables.insert("dead_letters", letter.row(1))
-    embedded_proof.expect(dict.fromkeys((*PLACED, "contacts"), (0, 0, 1)) | dict.fromkeys(COUNTERS, (0, 1, 0)))
+    publish(proof.world.log, letter, 1)
+    proof.tables.insert("dead_letters", letter.row(1))
+    proof.expect(dict.fromkeys((*PLACED, "contacts"), (0, 0, 1)) | dict.fromkeys(COUNTERS, (0, 1, 0)))
 
 
-def test_a_dead_letter_of_other_tables_is_none_of_these(embedded_proof: Proof) -> None:
+def test_a_dead_letter_of_other_tables_is_none_of_these(proof: Proof) -> None:
     """As after a rebuild by a version that can read what an earlier one set aside."""
-    publish(embedded_proof.world.log, DeadLetter(0, 0, 0, "an earlier version could not read it", b""), 1)
-    embedded_proof.expect({})
+    publish(proof.world.log, DeadLetter(0, 0, 0, "an earlier version could not read it", b""), 1)
+    proof.expect({})
 
 
-def test_what_only_the_tables_call_dead_is_missing(embedded_proof: Proof) -> None:
+def test_what_only_the_tables_call_dead_is_missing(proof: Proof) -> None:
     """The log has no letter of it: neither event nor letter would be found again."""
-    id_, offset, index = embedded_proof.tables.select(
+    id_, offset, index = proof.tables.select(
         "SELECT id, log_offset, log_index FROM events WHERE log_partition = 0 AND NOT derived ORDER BY log_offset LIMIT 1"
     )[0]
-    embedded_proof.plant(f"DELETE FROM events WHERE id = '{id_}'")
+    proof.plant(f"DELETE FROM events WHERE id = '{id_}'")
     letter = DeadLetter(0, int(str(offset)), int(str(index)), "nobody knows", b"")
-    embedded_proof.tables.insert("dead_letters", letter.row(1))
-    embedded_proof.expect({"events": (1, 0, 0)})
+    proof.tables.insert("dead_letters", letter.row(1))
+    proof.expect({"events": (1, 0, 0)})
 
 
-def test_what_the_log_has_behind_the_tables_is_said(embedded_proof: Proof) -> None:
-    world = embedded_proof.world
+def test_what_the_log_has_behind_the_tables_is_said(proof: Proof) -> None:
+    world = proof.world
     world.add(0, [event() for _ in range(3)])
     world.add(1, [event()])
-    embedded_proof.save()
-    found = embedded_proof.verify()
+    proof.save()
+    found = proof.verify()
     assert (found.ok, found.waiting_records) == (True, 2)
     assert [part.waiting_records for part in found.partitions][:2] == [1, 1]
 
 
-def test_a_derived_id_that_names_a_later_copy_is_missing_and_orphaned(embedded_proof: Proof) -> None:
-    row = one_row(embedded_proof, "derived_ids")
-    first = embedded_proof.tables.select(f"SELECT log_offset FROM derived_ids WHERE {row}")[0][0]
-    embedded_proof.plant(
+def test_a_derived_id_that_names_a_later_copy_is_missing_and_orphaned(proof: Proof) -> None:
+    row = one_row(proof, "derived_ids")
+    first = proof.tables.select(f"SELECT log_offset FROM derived_ids WHERE {row}")[0][0]
+    proof.plant(
         insertion("derived_ids", "* REPLACE (log_offset + 1 AS log_offset)", row),
         f"DELETE FROM derived_ids WHERE {row} AND log_offset = {first}",
     )
-    embedded_proof.expect({"derived_ids": (1, 0, 1)})
+    proof.expect({"derived_ids": (1, 0, 1)})
 
 
-def test_a_derived_id_of_an_event_that_is_missing_does_not_hide_it(embedded_proof: Proof) -> None:
+def test_a_derived_id_of_an_event_that_is_missing_does_not_hide_it(proof: Proof) -> None:
     """As after a crash between the two inserts that nobody mended."""
-    id_ = embedded_proof.tables.select("SELECT min(id) FROM events WHERE log_partition = 0 AND derived")[0][0]
-    embedded_proof.plant(f"DELETE FROM events WHERE id = '{id_}'")
-    embedded_proof.expect({"events": (1, 0, 0)})
+    id_ = proof.tables.select("SELECT min(id) FROM events WHERE log_partition = 0 AND derived")[0][0]
+    proof.plant(f"DELETE FROM events WHERE id = '{id_}'")
+    proof.expect({"events": (1, 0, 0)})
 
 
-def test_a_record_that_cannot_be_read_and_was_not_set_aside_is_missing(embedded_proof: Proof) -> None:
-    world = embedded_proof.world
+def test_a_record_that_cannot_be_read_and_was_not_set_aside_is_missing(proof: Proof) -> None:
+    world = proof.world
     offset = len(world.records[0])
     world.add_raw(0, b"nonsense")
-    embedded_proof.save()
+    proof.save()
     before = read_progress(world.tables)[0]
     stated = replace(before, sequence=before.sequence + 1, stored_through=offset)
     write_progress(world.tables, [stated])
-    embedded_proof.expect({"events": (1, 0, 0)}, has_examples=False)
+    proof.expect({"events": (1, 0, 0)}, has_examples=False)
 
 
-def test_a_log_that_is_shorter_than_the_tables_is_an_error(embedded_proof: Proof, tmp_path: Path) -> None:
+def test_a_log_that_is_shorter_than_the_tables_is_an_error(proof: Proof, tmp_path: Path) -> None:
     with closing(connect(tmp_path / FILE_NAME)) as log:
         log.execute(f"DELETE FROM {Topic.EVENTS} WHERE id IN (SELECT max(id) FROM {Topic.EVENTS})")
     with pytest.raises(StartError, match="shorter than what is in the tables"):
-        embedded_proof.verify()
+        proof.verify()
 
 
-def test_a_log_that_lost_a_record_is_an_error(embedded_proof: Proof, tmp_path: Path) -> None:
+def test_a_log_that_lost_a_record_is_an_error(proof: Proof, tmp_path: Path) -> None:
     with closing(connect(tmp_path / FILE_NAME)) as log:
         log.execute(f"DELETE FROM {Topic.EVENTS} WHERE id = 1")
     with pytest.raises(StartError, match="from offset 1 to 1 are missing"):
-        embedded_proof.verify()
+        proof.verify()

@@ -21,7 +21,8 @@ from penstock.settings import ClickHouse
 
 @cache
 def _directory() -> Path:
-    path = tempfile.mkdtemp(prefix="penstock-tables-")
+    in_memory = Path("/dev/shm")
+    path = tempfile.mkdtemp(prefix="penstock-tables-", dir=in_memory if in_memory.is_dir() else None)
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return Path(path)
 
