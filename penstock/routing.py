@@ -38,13 +38,13 @@ class ExactRoute(APIRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """See Starlette. A last newline is part of the last parameter, or the path is another one."""
         match, child_scope = super().matches(scope)
-        if match is not Match.NONE and scope["path"].endswith("\n") and not _takes_newline(child_scope["path_params"]):
+        if match is not Match.NONE and scope["path"].endswith("\n") and not self._takes_newline(child_scope):
             return Match.NONE, {}
         return match, child_scope
 
-
-def _takes_newline(path_params: dict[str, str]) -> bool:
-    return any(value.endswith("\n") for value in path_params.values())
+    def _takes_newline(self, child_scope: Scope) -> bool:
+        last = [*child_scope["path_params"].values()][-1:]
+        return self.path.endswith("}") and bool(last) and last[0].endswith("\n")
 
 
 def methods_of(routes: Sequence[BaseRoute], path: str) -> list[str]:

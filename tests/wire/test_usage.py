@@ -273,7 +273,7 @@ def test_other_routes_of_such_names_are_what_they_were(api: Api, account: Accoun
     contact = "00000000-0000-4000-8000-000000000001"
     assert api.get(f"/events/contact/{contact}", account) == {"events": [], "cursor": None}
     assert api.problems("/events/contact/usage/x", account) == {("contactId", "invalid_string")}
-    for path in ("/events/usage", "/events/x/usage/", "/events/x/usage%0A"):
+    for path in ("/events/usage", "/events/x/usage/", "/events/x/usage%0A", "/events/x%0A/usage%0A"):
         response = api.send("GET", path, account.secret)
         error_of(response, 405, "METHOD_NOT_ALLOWED")
         assert response.headers["allow"] == "DELETE"
