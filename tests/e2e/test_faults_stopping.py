@@ -59,7 +59,7 @@ def test_sigterm_ends_reads_and_writes_that_hang(mended: ScaledOut, broker: Kafk
         try:
             calls: list[Future[int]] = [pool.submit(call) for call in (read, write) for _ in range(CALLS)]
             with pytest.raises(TimeoutError):
-                wait_until(lambda: any(call.done() for call in calls), 0.5, "nothing, as all of them hang")
+                wait_until(lambda: any(call.done() for call in calls), 2, "nothing, as all of them hang")
             ends = [pool.submit(process.terminate, 10) for process in (query, ingest)]
             assert [end.result() for end in ends] == [0, 0]
             assert {call.result() for call in calls} == {503}
