@@ -52,7 +52,7 @@ def set_back_and_forth(product: Deployment, clock: SetClock) -> None:
             clock.set_off(off)
             load.wait_for_more(30)
             time.sleep(1.2)  # a heartbeat of the writer: until then its last word is from another time
-            assert 0 <= age_ms(client) < OLD_MS
+            wait_until(lambda: 0 <= age_ms(client) < OLD_MS, 20, "the age to be true", poll_seconds=0.2)
             answer = client.track({"event": "load", "email": "ada@example.com"})
             load.acknowledged.add(answer["event"])
             assert client.read("/events/stats", after=client.position)

@@ -202,8 +202,12 @@ class Process:
             self._started().wait()
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers, which is what a hung machine looks like."""
+        """SIGSTOP: connections stay open and nothing answers, which is what a hung machine looks like.
+
+        Returns when all threads stand still: on a busy machine some go on for a moment.
+        """
         self._signal_group(signal.SIGSTOP)
+        wait_until(self._stands_still, 10, f"{self._describe()} to stand still", poll_seconds=0.002)
 
     def resume(self) -> None:
         self._signal_group(signal.SIGCONT)
@@ -232,6 +236,15 @@ class Process:
 
     def _ended_but_not_reaped(self) -> bool:
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _stands_still(self) -> bool:
+        threads = Path(f"/proc/{self.pid}/task")
+        if not threads.exists():  # ended, or not on Linux
+            return True
+        with suppress(OSError):  # one that ends meanwhile
+            states = [(thread / "stat").read_text().rpartition(")")[2].split()[0] for thread in threads.iterdir()]
+            return set(states) <= {"T", "t", "Z", "X"}
+        return False
 
     def _signal_group(self, signal_number: int) -> None:
         with suppress(ProcessLookupError):
