@@ -94,6 +94,9 @@ def test_a_segment_of_a_million_contacts_slows_neither_ingest_nor_other_projects
         report("single POSTs of another project beside it", posts_beside, "events/s", limit=posts)
         report("reads of another project beside it, p50", p50_beside, "ms", limit=p50)
         report("reads of another project beside it, p99", p99_beside, "ms", limit=p99)
+        assert took, "no pass ended meanwhile"
+        assert posts_beside >= 0.5 * posts
+        assert p50_beside <= 2 * p50
         filling.close()
         beside.close()
     finally:
