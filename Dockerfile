@@ -3,7 +3,7 @@
 #
 # Builds with the classic builder as well as with BuildKit.
 
-ARG PYTHON_IMAGE=python:3.11-slim
+ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 ARG EXTRAS=""

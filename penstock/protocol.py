@@ -40,6 +40,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._received_bytes = 0  # what it may have at most
         self._plain_head = b""  # what the parser is to read instead of the head that it has read
         self._is_refused = False
+        self._is_last = False  # the answer that comes next
+
+    def answer_once_more(self) -> None:
+        """The answer that comes next ends the connection. One on which nothing is asked any more stays open."""
+        self._is_last = True
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
 
     def data_received(self, data: bytes) -> None:
         """See uvicorn."""
@@ -133,6 +140,8 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.write(raw_http(response.status, headers, response.body))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if self._is_last:
+            cycle.keep_alive = False
         self._answering = cycle  # not the cycle in `extensions`: it would be garbage that refers to itself
         cycle.scope["extensions"] = {ANSWER: self._answer}  # type: ignore[dict-item] # uvicorn has none that do things
         super()._start_asgi_task(cycle, app)

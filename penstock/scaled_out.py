@@ -17,7 +17,7 @@ from penstock.clock import SystemClock
 from penstock.contacts import ContactDirectory, Polling, TailEnds
 from penstock.control import Control, control_of
 from penstock.eventlog.kafka import KafkaLog
-from penstock.http import Shell, describe, install, operation_routes
+from penstock.http import Check, Shell, describe, install, operation_routes
 from penstock.opening import make_tables
 from penstock.segments import FollowedSegments
 from penstock.settings import Settings
@@ -49,8 +49,12 @@ async def _directory(settings: Settings, log: KafkaLog) -> AsyncIterator[Contact
 
 
 @asynccontextmanager
-async def open_ingest(settings: Settings) -> AsyncIterator[Shell]:
-    """Ingest: the log and the keys; the tables only where a contact is named by its id."""
+async def open_ingest(settings: Settings, serving: Check) -> AsyncIterator[Shell]:
+    """Ingest: the log and the keys; the tables only where a contact is named by its id.
+
+    Args:
+        serving: what else `/readyz` asks.
+    """
     log = KafkaLog(settings.kafka, max_pending_bytes=settings.ingest.max_pending_bytes)
     metrics = Metrics()
     await log.start()
@@ -67,7 +71,7 @@ async def open_ingest(settings: Settings) -> AsyncIterator[Shell]:
                 authenticate=control.ring,
                 clock=SystemClock(),
                 metrics=metrics,
-                checks={"log": log.check, "keys": control.follower.check},
+                checks={"process": serving, "log": log.check, "keys": control.follower.check},
                 sns=sns,
                 contacts=contacts,
                 segments=FollowedSegments(control),
@@ -77,8 +81,12 @@ async def open_ingest(settings: Settings) -> AsyncIterator[Shell]:
 
 
 @asynccontextmanager
-async def open_query(settings: Settings) -> AsyncIterator[Shell]:
-    """Query: the tables and the keys."""
+async def open_query(settings: Settings, serving: Check) -> AsyncIterator[Shell]:
+    """Query: the tables and the keys.
+
+    Args:
+        serving: what else `/readyz` asks.
+    """
     from query_api.app import create_app as create_query  # noqa: PLC0415
     from query_api.registrar import Registrar  # noqa: PLC0415
 
@@ -96,7 +104,11 @@ async def open_query(settings: Settings) -> AsyncIterator[Shell]:
                 registrar=Registrar(log, control.follower, control.registry),
                 authenticate=control.ring,
                 metrics=Metrics(),
-                checks={"keys": control.follower.check, "tables": lambda: check_version(generations)},
+                checks={
+                    "process": serving,
+                    "keys": control.follower.check,
+                    "tables": lambda: check_version(generations),
+                },
             )
             yield app
     finally:

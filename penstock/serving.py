@@ -1,7 +1,13 @@
-"""Serves an application over HTTP until told to stop, then lets go in order."""
+"""Serves an application over HTTP until told to stop, then lets go in order.
+
+With a drain, SIGTERM only begins the end: the process says that it is not ready, and goes on serving until balancers have
+noticed. Answers then end their connections, so that nobody comes back on one. Without, a balancer learns of the end by
+requests that fail.
+"""
 
 import asyncio
 import gc
+import math
 import os
 import signal
 import socket
@@ -14,14 +20,17 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from penstock.errors import StartError
+from penstock.errors import StartError, Unavailable
 from penstock.protocol import HttpProtocol
 
 _GRACE_SECONDS = 5
-"""How long requests may take to finish after SIGTERM; flushing comes after it, and all of it within 10 s."""
+"""How long requests may take to finish after SIGTERM, the drain included; flushing comes after it, all within 10 s."""
 
 _LAST_RESORT_SECONDS = 8
 """A call that hangs in a dead disk or server cannot be ended: after so long the process ends with it."""
+
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than balancers keep an idle connection (60 s is usual): the side that asks must be the one that closes."""
 
 _BACKLOG = 2048
 
@@ -57,12 +66,22 @@ def address(listener: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server with a word when it accepts requests, and one when it is told to stop."""
+    """uvicorn's server with a word when it accepts requests, and one when it is told to stop.
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None], on_signal: Callable[[], None]) -> None:
+    Args:
+        on_signal: given the signal's number; whether to go on for now.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None], on_signal: Callable[[int], bool]) -> None:
         super().__init__(config)
         self._on_started = on_started
         self._on_signal = on_signal
+
+    def keep_no_connection(self) -> None:
+        """The next answer on each is its last."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, HttpProtocol):
+                connection.answer_once_more()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
@@ -72,14 +91,19 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """See uvicorn, which takes a Ctrl-C for the second one where it is told to stop already."""
-        super().handle_exit(sig, frame)
-        self._on_signal()
+        if not self._on_signal(sig):
+            super().handle_exit(sig, frame)
 
 
 class Process:
-    """One serving process: its parts, its server, and what ended it."""
+    """One serving process: its parts, its server, and what ended it.
 
-    def __init__(self) -> None:
+    Args:
+        drain_seconds: how long it goes on serving after SIGTERM, at most 3. Ctrl-C does not wait.
+    """
+
+    def __init__(self, drain_seconds: float = 0) -> None:
+        self._drain_seconds = drain_seconds
         self._server: _Server | None = None
         self._failure: Exception | None = None
         self._ending = threading.Event()
@@ -88,6 +112,15 @@ class Process:
         """Ends the process with `error` as its reason; from any thread."""
         self._failure = error
         self._end()
+
+    def check(self) -> None:
+        """For `/readyz`.
+
+        Raises:
+            Unavailable: it was told to stop.
+        """
+        if self._ending.is_set():
+            raise Unavailable("the process is ending")
 
     def run(
         self,
@@ -107,15 +140,28 @@ class Process:
         if self._failure is not None:
             raise StartError(f"Stopped: {self._failure}")
 
+    def _told_to_stop(self, number: int) -> bool:
+        """At a signal while it serves: whether to go on for now."""
+        if number == signal.SIGINT or not self._drain_seconds:
+            self._end()
+            return False
+        if not self._ending.is_set() and self._server:
+            _log.info("draining", seconds=self._drain_seconds)
+            self._begin_end()
+            self._server.keep_no_connection()
+            _later(self._drain_seconds, self._end)
+        return True
+
     def _end(self) -> None:
-        """Begins the end, whether the server runs already or parts are still being opened."""
+        """Lets go, whether the server runs already or parts are still being opened."""
         if self._server:
             self._server.should_exit = True
+        self._begin_end()
+
+    def _begin_end(self) -> None:
         if not self._ending.is_set():
             self._ending.set()
-            last_resort = threading.Timer(_LAST_RESORT_SECONDS, self._end_at_once)
-            last_resort.daemon = True
-            last_resort.start()
+            _later(_LAST_RESORT_SECONDS, self._end_at_once)
 
     def _end_at_once(self) -> None:
         """What was acknowledged is durable, and whoever comes next finds what was not finished."""
@@ -143,10 +189,17 @@ class Process:
             http=HttpProtocol,
             proxy_headers=False,
             ws="none",
-            timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS - math.ceil(self._drain_seconds),
         )
-        self._server = _Server(config, on_started, self._end)
+        self._server = _Server(config, on_started, self._told_to_stop)
         return self._server.serve(sockets=[listener])
+
+
+def _later(seconds: float, what: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, what)
+    timer.daemon = True
+    timer.start()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

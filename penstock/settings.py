@@ -90,6 +90,14 @@ class Query(_Group):
     cors_origins: list[str] = Field(default_factory=list, description="Origins that may read from a browser.")
 
 
+class Serving(_Group):
+    """How `ingest` and `query` end."""
+
+    drain_seconds: float = Field(
+        0, ge=0, le=3, description="How long SIGTERM leaves them serving while /readyz fails, so that others are asked."
+    )
+
+
 class Limits(_Group):
     """What one project may ask of one process."""
 
@@ -163,6 +171,7 @@ class Settings(BaseSettings):
     ingest: Ingest = Field(default_factory=Ingest)
     writer: Writer = Field(default_factory=Writer)
     query: Query = Field(default_factory=Query)
+    serving: Serving = Field(default_factory=Serving)
     limits: Limits = Field(default_factory=Limits)
     sns: Sns = Field(default_factory=Sns)
     webhooks: Webhooks = Field(default_factory=Webhooks)

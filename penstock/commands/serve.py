@@ -100,7 +100,12 @@ def ingest(
     listener = _listener(host, port, fd)
     if workers > 1:
         _run_workers("ingest", workers, listener)
-    Process().run(lambda: open_ingest(settings), listener, lambda: _announce("ingest", listener, settings, as_json))
+    process = Process(settings.serving.drain_seconds)
+    process.run(
+        lambda: open_ingest(settings, process.check),
+        listener,
+        lambda: _announce("ingest", listener, settings, as_json),
+    )
 
 
 def query(
@@ -121,7 +126,12 @@ def query(
     listener = _listener(host, port, fd)
     if workers > 1:
         _run_workers("query", workers, listener)
-    Process().run(lambda: open_query(settings), listener, lambda: _announce("query", listener, settings, as_json))
+    process = Process(settings.serving.drain_seconds)
+    process.run(
+        lambda: open_query(settings, process.check),
+        listener,
+        lambda: _announce("query", listener, settings, as_json),
+    )
 
 
 def consume(

@@ -1,6 +1,12 @@
-"""The two forms, started once for all end-to-end tests. Tests that kill processes start their own."""
+"""The two forms, started once for all end-to-end tests. Tests that kill processes start their own.
 
+Where TEST_COMPOSE describes one, a project of compose that runs takes the place of both, and of the tests those stay that
+share a product: see `tests.containers`.
+"""
+
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +22,8 @@ __all__ = ["bridge", "broker"]
 
 FORMS = ["embedded", "kafka"]
 
+COMPOSED = "TEST_COMPOSE" in os.environ
+
 SENDING = {
     "PENSTOCK_WEBHOOKS__ALLOWED_ADDRESSES": '["127.0.0.1/32"]',
     "PENSTOCK_WEBHOOKS__TIMEOUT_SECONDS": "3",
@@ -30,9 +38,37 @@ def make(form: str, directory: Path, settings: Mapping[str, str] | None = None, 
     return ScaledOut(directory, needed(the_broker), needed(the_bridge), settings, ingests=ingests)
 
 
-@pytest.fixture(scope="session", params=FORMS)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves the tests that need not start a product, where one is given."""
+    if COMPOSED:
+        others = [item for item in items if not _shares_a_product(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
+def _shares_a_product(item: pytest.Item) -> bool:
+    """Whether it takes whatever product is there."""
+    form = getattr(item, "callspec", None) and item.callspec.params.get("deployment")  # type: ignore[attr-defined]
+    return "deployment" in getattr(item, "fixturenames", ()) and form == "compose"
+
+
+@contextmanager
+def _composed(directory: Path) -> Iterator[Deployment]:
+    from tests.containers.compose import Compose
+    from tests.containers.deployment import Composed
+
+    running = Composed(Compose.from_environment(), directory)
+    with running.known_names():
+        yield running
+
+
+@pytest.fixture(scope="session", params=["compose"] if COMPOSED else FORMS)
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """One running product that tests share; each takes a project of its own."""
+    if COMPOSED:
+        with _composed(tmp_path_factory.mktemp("compose")) as given:
+            yield given
+        return
     running = make(request.param, tmp_path_factory.mktemp(request.param), SENDING, ingests=2)
     try:
         running.start()

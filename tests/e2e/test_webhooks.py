@@ -20,8 +20,8 @@ MANY = {"embedded": 10_000, "kafka": 2_000}
 
 
 @pytest.fixture
-def endpoint(tmp_path: Path) -> Iterator[Endpoint]:
-    made = Endpoint(tmp_path)
+def endpoint(tmp_path: Path, deployment: Deployment) -> Iterator[Endpoint]:
+    made = Endpoint(tmp_path, host=deployment.host)
     yield made
     made.stop()
 
@@ -156,7 +156,7 @@ def test_private_addresses_are_refused_as_the_socket_is_made_and_redirects_are_n
         assert failed["lastError"].startswith("Refused: "), (name, failed)
     (failed,) = wait_for(client, moved, "failed")
     assert (failed["lastStatusCode"], "redirects are not followed" in failed["lastError"]) == (302, True)
-    assert {got["headers"]["Host"] for got in endpoint.got()} == {f"127.0.0.1:{endpoint.port}"}
+    assert {got["headers"]["Host"] for got in endpoint.got()} == {f"{endpoint.host}:{endpoint.port}"}
 
 
 @pytest.mark.parametrize("form", FORMS)

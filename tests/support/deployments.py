@@ -62,6 +62,8 @@ class Deployment(ABC):
     name: str
     ingest_urls: Sequence[str]
     query_url: str
+    host: str = LOOPBACK
+    """This machine's address, as the product sees it."""
 
     def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         """`settings`: variables beyond those that the form needs."""

@@ -12,11 +12,16 @@ from tests.support.services import LOOPBACK, Process, free_port
 
 
 class Endpoint:
-    """A receiver process. What it got stays known when it is killed."""
+    """A receiver process. What it got stays known when it is killed.
 
-    def __init__(self, directory: Path, name: str = "receiver") -> None:
+    Args:
+        host: its address, for itself and for who sends.
+    """
+
+    def __init__(self, directory: Path, name: str = "receiver", *, host: str = LOOPBACK) -> None:
         self.port = free_port()
-        self.url = f"http://{LOOPBACK}:{self.port}/hooks"
+        self.host = host
+        self.url = f"http://{host}:{self.port}/hooks"
         self._file = directory / f"{name}.jsonl"
         self._file.touch()
         self._log = directory / f"{name}.log"
@@ -25,7 +30,7 @@ class Endpoint:
     def start(self, *secrets: str, failing: float = 0.0, silent: bool = False, status: int = 0) -> None:
         """Starts it, or starts it anew, and waits until it answers."""
         self.stop()
-        arguments = [f"--port={self.port}", f"--file={self._file}", f"--failing={failing}", f"--status={status}"]
+        arguments = [f"--host={self.host}", f"--port={self.port}", f"--file={self._file}", f"--failing={failing}", f"--status={status}"]
         arguments += [f"--secret={secret}" for secret in secrets] + (["--silent"] if silent else [])
         self._process = Process(
             [sys.executable, "-m", "tests.support.receiver", *arguments], log_file=self._log, env=clean_environment({})
@@ -35,7 +40,7 @@ class Endpoint:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"http://{LOOPBACK}:{self.port}/ready", timeout=5).status_code == 200
+            return httpx.get(f"http://{self.host}:{self.port}/ready", timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
 

@@ -1,6 +1,6 @@
 """An endpoint of webhooks, as a process of its own: verifies signatures, fails at random, and keeps what it got in a file.
 
-python -m tests.support.receiver --port 9000 --file seen.jsonl --secret whsec_… [--failing 0.3] [--silent]
+python -m tests.support.receiver [--host 127.0.0.1] --port 9000 --file seen.jsonl --secret whsec_… [--failing 0.3] [--silent]
 """
 
 import argparse
@@ -69,6 +69,7 @@ class Receiver:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default=LOOPBACK)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--file", type=Path, required=True)
     parser.add_argument("--secret", action="append", default=[])
@@ -80,7 +81,7 @@ def main() -> None:
     app = web.Application()
     app.router.add_get("/ready", receiver.ready)
     app.router.add_route("*", "/{rest:.*}", receiver.take)
-    web.run_app(app, host=LOOPBACK, port=options.port, print=None, handle_signals=True)
+    web.run_app(app, host=options.host, port=options.port, print=None, handle_signals=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,91 @@
+"""Docker by its command line: what is needed here is one subprocess each, and shows what a user would type."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+
+class DockerFailed(Exception):
+    """A command of Docker failed; the text has its last words."""
+
+
+class Docker:
+    """An engine.
+
+    Args:
+        host: its address, as in DOCKER_HOST. Default: the one that the command line takes.
+    """
+
+    def __init__(self, host: str | None = None) -> None:
+        self.host = host or os.environ.get("DOCKER_HOST", "")
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """The variables with which other programs reach the engine, and build with what is there."""
+        found = {"DOCKER_HOST": self.host} if self.host else {}
+        plain = {**os.environ, **found}
+        if subprocess.run(["docker", "buildx", "version"], env=plain, capture_output=True, check=False).returncode != 0:
+            found["DOCKER_BUILDKIT"] = "0"
+        return found
+
+    def version(self) -> str:
+        """The engine's; empty where none answers, or the command line is missing."""
+        if shutil.which("docker") is None:
+            return ""
+        try:
+            return self("version", "--format", "{{.Server.Version}}", timeout_seconds=20)
+        except DockerFailed:
+            return ""
+
+    def __call__(
+        self,
+        *arguments: str | Path,
+        timeout_seconds: float = 900,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        """Runs `docker …`; what it printed.
+
+        Raises:
+            DockerFailed: it failed, or took too long.
+        """
+        return run(
+            ["docker", *arguments],
+            environment={**self.environment, **(environment or {})},
+            timeout_seconds=timeout_seconds,
+        )
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    timeout_seconds: float = 900,
+) -> str:
+    """Runs a program that must succeed; what it printed.
+
+    Raises:
+        DockerFailed: it did not, or took too long.
+    """
+    shown = " ".join(map(str, command))[:200]
+    try:
+        done = subprocess.run(
+            list(map(str, command)),
+            env={**os.environ, **(environment or {})},
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise DockerFailed(f"`{shown}` did not end within {timeout_seconds:g} s") from late
+    if done.returncode != 0:
+        raise DockerFailed(f"`{shown}` failed with {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}")
+    return done.stdout.strip()

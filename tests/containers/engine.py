@@ -1,0 +1,141 @@
+"""A Docker engine on a bare Debian machine, and compose.
+
+Where an engine answers, it is used. Else, as root, Debian's packages are installed and an engine of our own is started,
+with its data in ~/.cache/penstock-tests, so that images are built once; it is ended when the work is done.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import ssl
+import subprocess
+import tempfile
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.containers.docker import Docker, DockerFailed, run
+from tests.support.kafka_broker import cache_dir
+from tests.support.services import Process, ServiceUnavailable
+
+COMPOSE_VERSION = "v2.40.3"
+_COMPOSE = "github.com/docker/compose/v2/cmd"
+
+_TOOLCHAIN = "v0.0.1-go1.24.9.linux-amd64"
+_TOOLCHAIN_URL = f"https://proxy.golang.org/golang.org/toolchain/@v/{_TOOLCHAIN}.zip"
+
+_PACKAGES = {"dockerd": "docker.io", "docker": "docker.io", "iptables": "iptables", "mmdebstrap": "mmdebstrap"}
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def engine(say: Say) -> Iterator[Docker]:
+    """The engine that answers, or one of our own for as long as it is needed.
+
+    Raises:
+        ServiceUnavailable: there is none, and none can be started here.
+    """
+    found = Docker()
+    if version := found.version():
+        say(f"engine {version} was running")
+        _install("mmdebstrap", say)
+        yield found
+        return
+    for program in _PACKAGES:
+        _install(program, say)
+    data = cache_dir() / "docker"
+    data.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="penstock-docker-") as directory:
+        docker = Docker(f"unix://{directory}/docker.sock")
+        arguments = ["--data-root", data, "--exec-root", f"{directory}/exec", "-H", docker.host, "-p", f"{directory}/pid"]
+        process = Process(["dockerd", *map(str, arguments)], log_file=Path(directory) / "dockerd.log")
+        process.start()
+        try:
+            process.wait_ready(lambda: bool(docker.version()), 60, "the Docker engine to answer")
+            say(f"engine {docker.version()} started, its data in {data}")
+            yield docker
+        finally:
+            process.terminate(60)
+
+
+def _install(program: str, say: Say) -> None:
+    """Through apt, where it is missing."""
+    if shutil.which(program):
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise ServiceUnavailable(
+            f"{program} is missing, and cannot be installed from here: start Docker, or install {_PACKAGES[program]}"
+        )
+    say(f"installing {_PACKAGES[program]}")
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    run(["apt-get", "update", "-qq"], environment=quiet)
+    run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", _PACKAGES[program]], environment=quiet)
+
+
+def compose_command(docker: Docker, say: Say) -> list[str]:
+    """How compose is called: `docker compose` where it is there, else a program that is built once from its Go module.
+
+    Raises:
+        ServiceUnavailable: it is not there, and cannot be built.
+    """
+    try:
+        docker("compose", "version")
+    except DockerFailed:
+        return [str(_built_compose(say))]
+    return ["docker", "compose"]
+
+
+def _built_compose(say: Say) -> Path:
+    program = cache_dir() / f"docker-compose-{COMPOSE_VERSION}"
+    if program.exists():
+        return program
+    go = _go(say)
+    say(f"building compose {COMPOSE_VERSION} (some minutes, once)")
+    with tempfile.TemporaryDirectory(prefix="penstock-compose-", dir=cache_dir()) as made:
+        directory = Path(made)
+        # `go install` refuses the module because of its exclude directives: a module that imports it has none.
+        (directory / "main.go").write_text(f'package main\n\nimport _ "{_COMPOSE}"\n', encoding="utf-8")
+        result = directory / "docker-compose"
+        variables = {"GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}
+        for arguments in (
+            ["mod", "init", "penstock.test/compose"],
+            ["get", f"{_COMPOSE}@{COMPOSE_VERSION}"],
+            ["build", "-ldflags", "-s -w", "-o", str(result), _COMPOSE],
+        ):
+            try:
+                run([go, *arguments], environment=variables, directory=directory, timeout_seconds=1800)
+            except DockerFailed as failed:
+                raise ServiceUnavailable(str(failed)) from None
+        result.rename(program)
+    return program
+
+
+def _go(say: Say) -> Path:
+    """A Go that is new enough: this machine's, else one from Go's own proxy."""
+    for found in (shutil.which("go"), "/usr/local/go/bin/go"):
+        if found and Path(found).exists() and _is_new(found):
+            return Path(found)
+    root = cache_dir() / "go"
+    program = root / f"golang.org/toolchain@{_TOOLCHAIN}" / "bin" / "go"
+    if not program.exists():
+        say("fetching a Go toolchain (80 MB, once)")
+        archive = cache_dir() / "go.zip"
+        with urllib.request.urlopen(_TOOLCHAIN_URL, context=ssl.create_default_context(), timeout=300) as answer:
+            archive.write_bytes(answer.read())
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(root)
+        archive.unlink()
+        for file in [program, *program.parent.parent.glob("pkg/tool/*/*")]:
+            file.chmod(0o755)
+    return program
+
+
+def _is_new(go: str) -> bool:
+    """Whether it fetches the version that a module asks for by itself, which began with 1.21."""
+    answer = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
+    major, _, minor = answer.strip().removeprefix("go").partition(".")
+    return (int(major or 0), int(minor.partition(".")[0] or 0)) >= (1, 21)

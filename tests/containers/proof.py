@@ -1,0 +1,265 @@
+"""The story: compose is started as README says, used, scaled, broken, replaced, and at the end every event is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tests.containers.compose import PROCESSES, Compose, Container
+from tests.containers.deployment import Composed
+from tests.containers.traffic import Answers, Traffic
+from tests.support.deployments import Project
+from tests.support.load import expect_exactly
+from tests.support.services import LOOPBACK, REPOSITORY
+
+_ENDS_WITHIN_SECONDS = 10
+_LEFT_OVER = ("gcc", "cc", "make", "uv", "curl", "git")
+
+
+class Failed(Exception):
+    """Something is not as it must be."""
+
+
+def expect(holds: object, otherwise: str) -> None:
+    """Raises Failed where it does not hold."""
+    if not holds:
+        raise Failed(otherwise)
+
+
+class Report:
+    """What is printed while it goes on, and once more at the end."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Progress."""
+        print(f"[{time.monotonic() - self._began:6.1f} s] {text}", flush=True)
+
+    def note(self, text: str) -> None:
+        """A result, which is told again at the end."""
+        self._lines.append(text)
+        self.say(text)
+
+    def summary(self) -> str:
+        """All results."""
+        return "\n".join([*self._lines, f"took {time.monotonic() - self._began:.0f} s"])
+
+
+class Proof:
+    """One run on a project that is not started yet; its image is built."""
+
+    def __init__(self, compose: Compose, report: Report) -> None:
+        self._compose = compose
+        self._report = report
+
+    def run(self) -> None:
+        """All of it.
+
+        Raises:
+            Failed: something is not as it must be; also AssertionError, TimeoutError, DockerFailed.
+        """
+        self._image()
+        self._start()
+        self._hardened()
+        self._first_steps()
+        self._end_to_end()
+        self._under_traffic()
+        self._verified()
+        self._ends()
+
+    # --- before anything breaks ---------------------------------------------------------------------------------------
+
+    def _image(self) -> None:
+        """What is in the product's image, and what is not."""
+        docker, image = self._compose.docker, self._compose.variables["PENSTOCK_IMAGE"]
+        base = self._compose.variables["PYTHON_IMAGE"]
+        sizes = [int(docker("image", "inspect", "--format", "{{.Size}}", name)) for name in (image, base)]
+        whole, below = (size / 1e6 for size in sizes)
+        self._report.note(f"image: {whole:.0f} MB, of which {whole - below:.0f} MB are penstock and its dependencies")
+        inside = " ".join(_LEFT_OVER)
+        found = docker("run", "--rm", "--entrypoint=bash", image, "-c", f"command -v {inside} || true")
+        expect(not found, f"build tools are in the image: {found}")
+        found = docker("run", "--rm", "--entrypoint=python", image, "-c", _FIND_CHDB)
+        expect(found == "None", f"the embedded engine is in the image: {found}")
+        history = docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
+        expect(not re.search(r"(?i)(password|secret|token)\s*=", history), "a secret is in the image's history")
+        labels = docker("image", "inspect", "--format", "{{json .Config.Labels}}", image)
+        expect("org.opencontainers.image.title" in labels, f"the image has no labels: {labels}")
+
+    def _start(self) -> None:
+        started = time.monotonic()
+        self._compose.up()
+        self._report.note(f"`docker compose up --detach --wait`: ready after {time.monotonic() - started:.1f} s")
+
+    def _hardened(self) -> None:
+        """Nobody is root, nothing is reached from other machines, the product's file systems cannot be written."""
+        for container in self._compose.containers():
+            config, host = container.details["Config"], container.details["HostConfig"]
+            expect(config["User"] not in ("", "0", "root"), f"{container.name} runs as root")
+            bindings = [one["HostIp"] for ports in host["PortBindings"].values() for one in ports]
+            expect(set(bindings) <= {LOOPBACK}, f"{container.name} is published beyond {LOOPBACK}: {bindings}")
+            expect(not bindings or container.service == "proxy", f"{container.name} is published: {bindings}")
+            expect(host["Memory"] > 0, f"{container.name} has no memory limit")
+            if container.service in PROCESSES:
+                expect(host["ReadonlyRootfs"], f"{container.name} can write its root file system")
+                expect(host["CapDrop"] == ["ALL"], f"{container.name} has capabilities")
+        self._report.note("no container runs as root, one port is published, on 127.0.0.1")
+
+    def _first_steps(self) -> None:
+        """README's way to the first keys, and its first `curl`."""
+        made = self._compose.execute("ingest", "penstock", "project", "create", "my-project")
+        expect(made.returncode == 0, made.stderr)
+        keys = re.findall(r"\b[ps]k_[\w-]+", made.stdout)
+        expect(len(keys) == 2, f"no keys in: {made.stdout}")
+        project = Project("", *keys)
+        deployment = Composed(self._compose, REPOSITORY)
+        deployment.wait_for_key(project.secret_key)
+        answer = self._typed("curl http://127.0.0.1:8080/v1/track", project)
+        expect('"success":true' in answer, f"README's first curl was answered: {answer}")
+        deadline = time.monotonic() + 30
+        while "signup" not in (answer := self._typed("curl http://127.0.0.1:8080/events -H", project)):
+            expect(time.monotonic() < deadline, f"README's second curl was answered: {answer}")
+            time.sleep(0.1)
+        self._report.note("README's curl lines work with the keys of `penstock project create`")
+
+    def _typed(self, beginning: str, project: Project) -> str:
+        """What a command in README that begins so prints, with the keys and the address put in."""
+        text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+        found = re.search(rf"^{re.escape(beginning)}(?:.*\\\n)*.*$", text, re.MULTILINE)
+        expect(found, f"README has no {beginning!r}")
+        assert found is not None
+        command = found.group().replace("pk_…", project.public_key).replace("sk_…", project.secret_key)
+        command = command.replace("http://127.0.0.1:8080", self._compose.url)
+        return subprocess.run(["bash", "-c", f"{command} -s"], capture_output=True, text=True, check=True).stdout
+
+    def _end_to_end(self) -> None:
+        """The end-to-end suite, against what runs."""
+        self._report.say("end-to-end tests against it")
+        self._tests("end-to-end tests", "tests/e2e", **self._compose.environment)
+
+    def _tests(self, what: str, *arguments: str, **variables: str) -> None:
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "not bench", *arguments]
+        environment = {**os.environ, "REQUIRE_SERVICES": "1", **variables}
+        done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+        expect(done.returncode == 0, f"{what} failed:\n{done.stdout[-20_000:]}{done.stderr[-2000:]}")
+        self._report.note(f"{what}: {done.stdout.strip().splitlines()[-1].strip('= ')}")
+
+    # --- while it is used ---------------------------------------------------------------------------------------------
+
+    def _under_traffic(self) -> None:
+        """Everything is replaced, scaled and killed under load, and each acknowledged event is there, once."""
+        deployment = Composed(self._compose, REPOSITORY)
+        with deployment.known_names():
+            project = deployment.create_project()
+        with Traffic(deployment, project) as traffic:
+            self._traffic = traffic
+            self._when("nothing happens", lambda: time.sleep(3), none_refused=True)
+            for service in PROCESSES:
+                self._when(f"the only {service} is recreated", lambda one=service: self._recreate(one))
+            self._when("all are scaled to two", self._scale, none_refused=True)
+            for service in PROCESSES:
+                self._when(f"one of two {service} is killed", lambda one=service: self._kill(one))
+                self._when(f"it comes back ({service})", self._compose.up)
+            for service in ("kafka", "clickhouse"):
+                self._when(f"{service} is restarted", lambda one=service: self._restart(one))
+            for service in PROCESSES:
+                is_ingest = service == "ingest"
+                self._when(f"both {service} are recreated", lambda one=service: self._recreate(one), none_refused=is_ingest)
+            for service in ("kafka", "clickhouse"):
+                self._when(f"{service} is recreated", lambda one=service: self._recreate(one))
+            self._when("the proxy is recreated", lambda: self._recreate("proxy"), all_answered=False)
+        expect_exactly(traffic.load, deployment, project)
+        self._report.note(f"{len(traffic.load.acknowledged)} acknowledged events are in every read, each once")
+
+    def _when(
+        self, what: str, happens: Callable[[], None], *, none_refused: bool = False, all_answered: bool = True
+    ) -> None:
+        """Does it and waits until clients are served again; see `Answers.faults` for what they may be told meanwhile."""
+        started = time.monotonic()
+        happens()
+        seconds = time.monotonic() - started
+        answers: Answers = self._traffic.since(started)
+        self._report.note(f"{what} ({seconds:.1f} s): {answers}")
+        if all_answered:
+            expect(not answers.faults, f"{what}: {answers.faults[:5]}")
+        if none_refused:
+            expect(not answers.not_written, f"{what}: {answers.not_written[:5]}")
+
+    def _recreate(self, service: str) -> None:
+        self._compose.up("--no-deps", service, recreate=True)
+
+    def _scale(self) -> None:
+        self._compose.set(**{f"{service.upper()}_REPLICAS": "2" for service in PROCESSES})
+        self._compose.up()
+        for service in PROCESSES:
+            running = [one for one in self._compose.containers(service) if one.is_running]
+            expect(len(running) == 2, f"{len(running)} {service} run")
+
+    def _kill(self, service: str) -> None:
+        victim = self._compose.containers(service)[0]
+        self._compose.docker("kill", victim.id)
+        self._report.say(f"killed {victim.name}")
+        time.sleep(3)
+
+    def _restart(self, service: str) -> None:
+        self._compose("restart", service)
+        self._compose.up()
+
+    # --- at the end ---------------------------------------------------------------------------------------------------
+
+    def _verified(self) -> None:
+        done = self._compose.penstock("verify", "--json")
+        expect(done.returncode == 0, f"penstock verify: {done.stdout[-4000:]}{done.stderr[-2000:]}")
+        found = json.loads(done.stdout)
+        expect(found["ok"] is True, f"penstock verify: {done.stdout[-4000:]}")
+        self._report.note(f"penstock verify: 0 missing, 0 double ({_events(found)} events in the log)")
+
+    def _ends(self) -> None:
+        """Every process of the product is told to stop, and ends by itself, in time, with 0."""
+        started = time.monotonic()
+        self._compose("stop", *PROCESSES)
+        seconds = time.monotonic() - started
+        codes = {one.name: one.exit_code for one in self._compose.containers(*PROCESSES)}
+        expect(set(codes.values()) == {0}, f"exit codes after SIGTERM: {codes}")
+        expect(seconds < _ENDS_WITHIN_SECONDS + 5, f"they took {seconds:.1f} s to end")
+        self._report.note(f"SIGTERM: all processes ended with 0, after {seconds:.1f} s")
+
+
+_FIND_CHDB = "import importlib.util; print(importlib.util.find_spec('chdb'))"
+
+
+def _events(found: dict[str, object]) -> int:
+    partitions = found["partitions"]
+    assert isinstance(partitions, list)
+    return sum(int(one["inLog"]) for one in partitions)
+
+
+@contextmanager
+def taken_down(compose: Compose, report: Report) -> Iterator[None]:
+    """Whatever happens meanwhile, nothing of it is left; what the containers said is told where it failed."""
+    try:
+        yield
+    except BaseException:
+        _tell_logs(compose, report)
+        raise
+    finally:
+        compose.down()
+        report.say("everything is taken down")
+
+
+def _tell_logs(compose: Compose, report: Report) -> None:
+    for container in compose.containers():
+        report.say(f"--- the end of {container.name} ({_state(container)})")
+        print(compose.docker("logs", "--tail", "15", container.id), flush=True)
+
+
+def _state(container: Container) -> str:
+    return "running" if container.is_running else f"ended with {container.exit_code}"
