@@ -1,7 +1,7 @@
 # One command per need, the same on a laptop and in continuous integration. `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help up setup check check-deployment test test-unit test-services chaos bench lock clean
+.PHONY: help up setup check check-deployment test test-unit test-services test-containers chaos bench lock clean
 
 # The first Python on PATH that is new enough; PYTHON=… names another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -40,7 +40,8 @@ check: setup check-deployment ## Formatting, lint, types, direction of imports, 
 	$(BIN)/lint-imports
 
 check-deployment: setup
-	@$(BIN)/python -c 'import yaml; yaml.safe_load(open("docker-compose.yml"))["services"]'
+	$(BIN)/hadolint Dockerfile tests/containers/stand_ins/*/Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 	@{ sed -n 's/.*$${\([A-Z]*_IMAGE\):-\([^}]*\)}.*/\1=\2/p' docker-compose.yml; sed -n 's/^ARG \([A-Z]*_IMAGE\)=/\1=/p' Dockerfile; } \
 		| sort -u | grep -v '^PENSTOCK_IMAGE=' > .venv/images && grep -v '^#' images.env | sort | diff - .venv/images \
 		|| { echo "Dockerfile or docker-compose.yml name other images than images.env" >&2; exit 1; }
@@ -53,6 +54,9 @@ test-unit: setup ## The tests that need no service: seconds
 
 test-services: setup ## The tests that need a service, which they start
 	$(PYTEST) -m "services and not bench" $(ARGS)
+
+test-containers: setup ## Proves Dockerfile and docker-compose.yml: used, scaled, killed, replaced under load, verified
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.containers $(ARGS)
 
 # Each is an option of `python -m tests.chaos`, and empty here: its default.
 FORM ?=

@@ -1,8 +1,8 @@
 """Serves an application over HTTP until told to stop, then lets go in order.
 
-With a drain, SIGTERM only begins the end: the process says that it is not ready, and goes on serving until balancers have
-noticed. Answers then end their connections, so that nobody comes back on one. Without, a balancer learns of the end by
-requests that fail.
+With a drain, SIGTERM only begins the end: the process says that it is not ready, and goes on serving until balancers
+have noticed. Answers then end their connections, so that nobody comes back on one. Without, a balancer learns of it
+by requests that fail.
 """
 
 import asyncio
@@ -72,7 +72,9 @@ class _Server(uvicorn.Server):
         on_signal: given the signal's number; whether to go on for now.
     """
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None], on_signal: Callable[[int], bool]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_started: Callable[[], None], on_signal: Callable[[int], bool]
+    ) -> None:
         super().__init__(config)
         self._on_started = on_started
         self._on_signal = on_signal

@@ -1,4 +1,4 @@
-"""What all layers share: no test reaches beyond this machine, and coroutines run on asyncio."""
+"""What all layers share: no test reaches beyond this machine, coroutines run on asyncio, services come from one place."""
 
 import socket
 from collections.abc import Callable
@@ -39,6 +39,19 @@ def _only_this_machine(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     if request.node.get_closest_marker("services") is None:
         monkeypatch.setattr(socket.socket, "connect", _guarded(socket.socket.connect))
         monkeypatch.setattr(socket.socket, "connect_ex", _guarded(socket.socket.connect_ex))
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Where services come from: decided here for all processes of the run, where any test may need one."""
+    if hasattr(config, "workerinput") or "not services" in config.getoption("-m"):
+        return None
+    from tests.support.provider import decide
+    from tests.support.services import ServiceUnavailable
+
+    try:
+        return str(decide())
+    except ServiceUnavailable as missing:
+        raise pytest.UsageError(str(missing)) from None
 
 
 @pytest.fixture(scope="session")

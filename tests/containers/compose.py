@@ -132,7 +132,11 @@ class Compose:
         self("down", "--volumes", "--remove-orphans", "--timeout", "20")
 
     def _line(self, *arguments: str) -> list[str]:
-        return [*self.command, *("--file", FILE, "--env-file", str(self.env_file), "--project-name", PROJECT), *arguments]
+        return [
+            *self.command,
+            *("--file", FILE, "--env-file", str(self.env_file), "--project-name", PROJECT),
+            *arguments,
+        ]
 
     def _captured(self, line: list[str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -6,6 +6,7 @@ with its data in ~/.cache/penstock-tests, so that images are built once; it is e
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import ssl
@@ -49,17 +50,34 @@ def engine(say: Say) -> Iterator[Docker]:
         _install(program, say)
     data = cache_dir() / "docker"
     data.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="penstock-docker-") as directory:
+    with _alone(data), tempfile.TemporaryDirectory(prefix="penstock-docker-") as directory:
         docker = Docker(f"unix://{directory}/docker.sock")
-        arguments = ["--data-root", data, "--exec-root", f"{directory}/exec", "-H", docker.host, "-p", f"{directory}/pid"]
-        process = Process(["dockerd", *map(str, arguments)], log_file=Path(directory) / "dockerd.log")
+        places = {"--data-root": data, "--exec-root": f"{directory}/exec", "--pidfile": f"{directory}/pid"}
+        arguments = [f"{option}={place}" for option, place in places.items()]
+        process = Process(["dockerd", f"--host={docker.host}", *arguments], log_file=Path(directory) / "dockerd.log")
         process.start()
         try:
             process.wait_ready(lambda: bool(docker.version()), 60, "the Docker engine to answer")
+        except (RuntimeError, TimeoutError) as failed:
+            process.kill()
+            raise ServiceUnavailable(f"the Docker engine does not start here: {failed}") from None
+        try:
             say(f"engine {docker.version()} started, its data in {data}")
             yield docker
         finally:
             process.terminate(60)
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Two engines cannot share their data: this is the only run that has them, and what an earlier one left is ended."""
+    with data.with_suffix(".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ServiceUnavailable(f"another run has an engine on {data}: wait for its end") from None
+        subprocess.run(["pkill", "--full", f"dockerd .*--data-root={data} "], check=False)
+        yield
 
 
 def _install(program: str, say: Say) -> None:

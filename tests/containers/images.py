@@ -154,5 +154,3 @@ def _mirror() -> str:
     named = ["Identifier: Packages", "Label: Debian", f"Codename: {_DEBIAN}"]
     found = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", *named]).splitlines()
     return found[0] if found else "http://deb.debian.org/debian"
-
-

@@ -28,10 +28,10 @@ class Answers:
     def __str__(self) -> str:
         return f"writes {_told(self.writes)}; reads {_told(self.reads)}"
 
-    @property
-    def faults(self) -> list[Answer]:
-        """All but successes and what tells the client when to come again. Silence is a fault."""
-        return [one for one in (*self.writes, *self.reads) if one.status != 200 and not _tells_when(one)]
+    def faults(self, *, may_be_silent: bool) -> list[Answer]:
+        """All but successes and what tells the client when to come again; a connection that broke, unless it may."""
+        found = [one for one in (*self.writes, *self.reads) if one.status != 200 and not _tells_when(one)]
+        return [one for one in found if one.status != _NO_ANSWER or not may_be_silent]
 
     @property
     def not_written(self) -> list[Answer]:

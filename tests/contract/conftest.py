@@ -1,5 +1,5 @@
 """The fixtures of the gateways' suites."""
 
-from tests.support.fixtures import bridge, broker, tables
+from tests.support.fixtures import broker, clickhouse, tables
 
-__all__ = ["bridge", "broker", "tables"]
+__all__ = ["broker", "clickhouse", "tables"]

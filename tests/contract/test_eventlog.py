@@ -23,8 +23,9 @@ from penstock.settings import Kafka
 from schemas.deletion import Deletion
 from schemas.record import pack_deletion, unpack
 from schemas.topics import Topic, partition_of
+from tests.support.breakable import Broker
 from tests.support.fixtures import entries, entry, event, ids_of, kafka_settings, needed, the_broker, unavailable
-from tests.support.kafka_broker import KafkaBroker
+from tests.support.kafka_broker import run_tool
 from tests.support.services import REPOSITORY, free_port, wait_until
 
 PARTITIONS = 6
@@ -62,7 +63,7 @@ MARKER = pack_deletion(Deletion("id", "project", "name"), accepted_ms=1)
 
 
 @contextmanager
-def paused(broker: KafkaBroker) -> Iterator[None]:
+def paused(broker: Broker) -> Iterator[None]:
     """The broker hangs."""
     broker.pause()
     try:
@@ -72,7 +73,7 @@ def paused(broker: KafkaBroker) -> Iterator[None]:
 
 
 @contextmanager
-def down(broker: KafkaBroker) -> Iterator[None]:
+def down(broker: Broker) -> Iterator[None]:
     """The broker is gone."""
     broker.kill()
     try:
@@ -88,7 +89,7 @@ def sqlite_driver(directory: Path) -> Driver:
     return Driver(make, lambda: locked_file(directory / FILE_NAME), gives_up_within=7)
 
 
-def kafka_driver(settings: Kafka, broker: KafkaBroker) -> Driver:
+def kafka_driver(settings: Kafka, broker: Broker) -> Driver:
     def make(*, partitions: int = PARTITIONS, **options: Any) -> KafkaLog:
         create_topics(settings.model_copy(update={"partitions": partitions}))
         return KafkaLog(settings, **options)
@@ -743,7 +744,7 @@ def test_sqlite_cannot_be_opened_where_it_is_not_writable(tmp_path: Path) -> Non
 
 
 @pytest.mark.services
-def test_kafka_keeps_what_it_acknowledged_through_kill_9(broker: KafkaBroker) -> None:
+def test_kafka_keeps_what_it_acknowledged_through_kill_9(broker: Broker) -> None:
     settings = kafka_settings(broker, delivery_timeout_seconds=8)
     create_topics(settings)
     appended: dict[str, asyncio.Future[Any]] = {}
@@ -788,7 +789,7 @@ def append_or_refuse(log: EventLog) -> "asyncio.Future[Any]":
 
 
 @pytest.mark.services
-def test_kafka_down_is_said_within_the_delivery_timeout_and_passes(broker: KafkaBroker) -> None:
+def test_kafka_down_is_said_within_the_delivery_timeout_and_passes(broker: Broker) -> None:
     settings = kafka_settings(broker, delivery_timeout_seconds=DELIVERY_SECONDS)
     create_topics(settings)
 
@@ -809,7 +810,7 @@ def test_kafka_down_is_said_within_the_delivery_timeout_and_passes(broker: Kafka
 
 
 @pytest.mark.services
-def test_kafka_stop_ends_in_time_while_it_is_down(broker: KafkaBroker) -> None:
+def test_kafka_stop_ends_in_time_while_it_is_down(broker: Broker) -> None:
     settings = kafka_settings(broker, delivery_timeout_seconds=DELIVERY_SECONDS)
     create_topics(settings)
 
@@ -828,7 +829,7 @@ def test_kafka_stop_ends_in_time_while_it_is_down(broker: KafkaBroker) -> None:
 
 
 @pytest.mark.services
-def test_kafka_a_missing_topic_names_the_remedy_and_is_waited_for(broker: KafkaBroker) -> None:
+def test_kafka_a_missing_topic_names_the_remedy_and_is_waited_for(broker: Broker) -> None:
     settings = kafka_settings(broker, delivery_timeout_seconds=DELIVERY_SECONDS)
 
     async def scenario() -> None:
@@ -853,7 +854,7 @@ def test_kafka_a_missing_topic_names_the_remedy_and_is_waited_for(broker: KafkaB
 
 
 @pytest.mark.services
-def test_kafka_topics_are_made_once_and_kept_as_their_policy_says(broker: KafkaBroker) -> None:
+def test_kafka_topics_are_made_once_and_kept_as_their_policy_says(broker: Broker) -> None:
     settings = kafka_settings(broker)
     names = [f"{settings.topic_prefix}.{topic}" for topic in Topic]
     assert create_topics(settings, dry_run=True) == names
@@ -865,15 +866,15 @@ def test_kafka_topics_are_made_once_and_kept_as_their_policy_says(broker: KafkaB
         assert "compact" not in topic_configs(broker, name)
 
 
-def topic_configs(broker: KafkaBroker, topic: str) -> str:
+def topic_configs(broker: Broker, topic: str) -> str:
     """As Kafka's own tool tells it."""
     arguments = ["--bootstrap-server", broker.bootstrap_servers, "--describe", "--topic", topic]
-    return broker.run_tool("org.apache.kafka.tools.TopicCommand", *arguments)
+    return run_tool("org.apache.kafka.tools.TopicCommand", *arguments)
 
 
 @pytest.mark.services
 @pytest.mark.parametrize("servers", ["127.0.0.1:{port}", "no-such-host.invalid:9092", "127.0.0.1:notaport"])
-def test_kafka_out_of_reach_is_said_and_does_not_keep_it_from_stopping(broker: KafkaBroker, servers: str) -> None:
+def test_kafka_out_of_reach_is_said_and_does_not_keep_it_from_stopping(broker: Broker, servers: str) -> None:
     settings = kafka_settings(broker).model_copy(update={"bootstrap_servers": servers.format(port=free_port())})
 
     async def scenario() -> None:
@@ -895,7 +896,7 @@ def test_kafka_out_of_reach_is_said_and_does_not_keep_it_from_stopping(broker: K
 
 
 @pytest.mark.services
-def test_kafka_a_tail_survives_a_restart_of_the_broker(broker: KafkaBroker) -> None:
+def test_kafka_a_tail_survives_a_restart_of_the_broker(broker: Broker) -> None:
     settings = kafka_settings(broker)
     create_topics(settings)
     log = KafkaLog(settings)

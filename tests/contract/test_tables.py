@@ -21,7 +21,7 @@ from penstock.errors import StartError, TablesRefused, TablesUnavailable
 from penstock.settings import ClickHouse
 from schemas.clickhouse import current_sql, migrations
 from schemas.tables import CLAIM_COLUMNS, EVENT_COLUMNS, EVENTS_PROBE, PROGRESS_COLUMNS
-from tests.support.clickhouse_server import BridgeServer
+from tests.support.breakable import ClickHouseService
 from tests.support.fixtures import SERVER_URL_VARIABLE, drop, server_tables
 from tests.support.services import free_port, wait_until
 from tests.support.stored import PROJECTIONS, TABLES, event_line, projected
@@ -278,18 +278,18 @@ def test_a_deletion_whose_condition_is_wrong_is_refused(migrated: ClientTables) 
 
 
 @pytest.mark.services
-def test_a_server_that_dies_is_unavailable_and_comes_back(bridge: BridgeServer) -> None:
-    tables = server_tables(bridge.url)
+def test_a_server_that_dies_is_unavailable_and_comes_back(clickhouse: ClickHouseService) -> None:
+    tables = server_tables(clickhouse.url)
     try:
         migrate_tables(tables)
         tables.insert("events", event_line(offset=0), token="t")
-        bridge.kill()
+        clickhouse.kill()
         for _ in range(2):
             with pytest.raises(TablesUnavailable):
                 tables.select("SELECT 1")
             with pytest.raises(TablesUnavailable):
                 tables.insert("events", event_line(offset=0), token="t")
-        bridge.start()
+        clickhouse.start()
         tables.insert("events", event_line(offset=0), token="t")
         assert projected(tables) == dict.fromkeys(PROJECTIONS, 1)
     finally:
@@ -297,36 +297,36 @@ def test_a_server_that_dies_is_unavailable_and_comes_back(bridge: BridgeServer) 
 
 
 @pytest.mark.services
-def test_a_server_that_dies_in_the_middle_of_an_answer_is_unavailable(bridge: BridgeServer) -> None:
-    tables = server_tables(bridge.url)
+def test_a_server_that_dies_in_the_middle_of_an_answer_is_unavailable(clickhouse: ClickHouseService) -> None:
+    tables = server_tables(clickhouse.url)
     try:
         tables.create_database()
         with ThreadPoolExecutor(4) as pool:
             asked = [pool.submit(tables.select, "SELECT sleep(2)") for _ in range(4)]
             wait_until(lambda: all(future.running() for future in asked), 5, "the statements to run")
-            bridge.kill()
+            clickhouse.kill()
             assert all(isinstance(future.exception(), TablesUnavailable) for future in asked)
-        bridge.start()
+        clickhouse.start()
     finally:
         drop(tables)
 
 
 @pytest.mark.services
-def test_a_server_that_hangs_is_unavailable_in_time(bridge: BridgeServer) -> None:
+def test_a_server_that_hangs_is_unavailable_in_time(clickhouse: ClickHouseService) -> None:
     from penstock.clickhouse.server import open_server
 
-    settings = ClickHouse(url=bridge.url, database="x", query_timeout_seconds=3, insert_timeout_seconds=3)
+    settings = ClickHouse(url=clickhouse.url, database="x", query_timeout_seconds=3, insert_timeout_seconds=3)
     tables = open_server(settings)
     try:
         tables.create_database()
         assert tables.select("SELECT 1")
-        bridge.pause()
+        clickhouse.pause()
         with pytest.raises(TablesUnavailable):
             tables.select("SELECT 1")
-        bridge.resume()
+        clickhouse.resume()
         wait_until(lambda: tables.select("SELECT 1"), 5, "the server")
     finally:
-        bridge.resume()
+        clickhouse.resume()
         drop(tables)
 
 

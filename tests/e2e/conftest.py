@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clickhouse_server import BridgeServer
+from tests.support.breakable import Bridge, Broker
 from tests.support.client import Client
 from tests.support.clocks import SetClock
 from tests.support.deployments import Deployment, Embedded, Project, ScaledOut
-from tests.support.fixtures import bridge, broker, needed, the_bridge, the_broker
-from tests.support.kafka_broker import KafkaBroker
+from tests.support.fixtures import bridge, broker, needed, the_bridge, the_broker, the_clickhouse
 
 __all__ = ["bridge", "broker"]
 
@@ -35,7 +34,7 @@ def make(form: str, directory: Path, settings: Mapping[str, str] | None = None, 
     """A deployment of the form, not started; its services run."""
     if form == "embedded":
         return Embedded(directory, settings)
-    return ScaledOut(directory, needed(the_broker), needed(the_bridge), settings, ingests=ingests)
+    return ScaledOut(directory, needed(the_broker), needed(the_clickhouse), settings, ingests=ingests)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -124,7 +123,7 @@ def scaled_out(tmp_path_factory: pytest.TempPathFactory, clock: SetClock) -> Ite
 
 
 @pytest.fixture
-def mended(scaled_out: ScaledOut, clock: SetClock, broker: KafkaBroker, bridge: BridgeServer) -> ScaledOut:
+def mended(scaled_out: ScaledOut, clock: SetClock, broker: Broker, bridge: Bridge) -> ScaledOut:
     """The same, ready to be used: its services run and its clock is right, whatever the test before did to them."""
     del broker, bridge
     clock.set_off(0)

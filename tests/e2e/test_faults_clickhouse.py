@@ -7,8 +7,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.support.breakable import Bridge
 from tests.support.clickhouse_faults import Fault
-from tests.support.clickhouse_server import BridgeServer
 from tests.support.client import Client
 from tests.support.deployments import ScaledOut
 from tests.support.load import Load, expect_exactly
@@ -41,7 +41,7 @@ def says_when_to_retry(answer: httpx.Response) -> bool:
 
 
 def test_events_are_taken_in_while_clickhouse_is_away_and_are_all_there_once_it_is_back(
-    mended: ScaledOut, bridge: BridgeServer
+    mended: ScaledOut, bridge: Bridge
 ) -> None:
     project = mended.create_project()
     client = Client(mended, project)
@@ -64,7 +64,7 @@ def test_events_are_taken_in_while_clickhouse_is_away_and_are_all_there_once_it_
     assert all(process.running for process in mended.processes().values())
 
 
-def test_a_slow_clickhouse_makes_the_view_older_and_nothing_else(mended: ScaledOut, bridge: BridgeServer) -> None:
+def test_a_slow_clickhouse_makes_the_view_older_and_nothing_else(mended: ScaledOut, bridge: Bridge) -> None:
     project = mended.create_project()
     client = Client(mended, project)
     slow = Fault(INSERTS, times=None, delay_seconds=0.4)
@@ -99,7 +99,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("what", FAULTS)
 def test_an_insert_that_fails_is_repeated_until_every_table_has_it_once(
-    mended: ScaledOut, bridge: BridgeServer, client: Client, what: str
+    mended: ScaledOut, bridge: Bridge, client: Client, what: str
 ) -> None:
     """Of one contact, so that they are one insert: see `Fault.effect`."""
     del mended
@@ -124,7 +124,7 @@ def expect_count(client: Client, name: str, count: int) -> None:
 @pytest.mark.parametrize("effect", ["none", "all"])
 @pytest.mark.parametrize("number", range(4))
 def test_any_insert_of_the_writer_may_be_lost_or_lose_its_answer(
-    mended: ScaledOut, bridge: BridgeServer, client: Client, number: int, effect: str
+    mended: ScaledOut, bridge: Bridge, client: Client, number: int, effect: str
 ) -> None:
     """Whichever it is: the range, the events, the new mark, a heartbeat; in all partitions."""
     del mended
@@ -137,7 +137,7 @@ def test_any_insert_of_the_writer_may_be_lost_or_lose_its_answer(
 
 
 def test_while_no_insert_succeeds_reads_answer_from_what_is_there_and_tell_its_age(
-    mended: ScaledOut, bridge: BridgeServer, client: Client
+    mended: ScaledOut, bridge: Bridge, client: Client
 ) -> None:
     """As with a ClickHouse whose disk is full."""
     del mended
@@ -154,7 +154,7 @@ def test_while_no_insert_succeeds_reads_answer_from_what_is_there_and_tell_its_a
     wait_until(lambda: client.get("/events").headers["X-Data-Age-Ms"] == "0", 15, "the view to be new")
 
 
-def test_a_clickhouse_that_hangs_costs_a_read_its_time_out(mended: ScaledOut, bridge: BridgeServer) -> None:
+def test_a_clickhouse_that_hangs_costs_a_read_its_time_out(mended: ScaledOut, bridge: Bridge) -> None:
     project = mended.create_project()
     bridge.pause()
     try:

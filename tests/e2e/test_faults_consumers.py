@@ -7,8 +7,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.support.breakable import Bridge
 from tests.support.clickhouse_faults import Fault
-from tests.support.clickhouse_server import BridgeServer
 from tests.support.deployments import ScaledOut, wait_ready
 from tests.support.load import Load, expect_exactly
 from tests.support.services import Process, free_port, wait_until
@@ -33,7 +33,7 @@ def stored(url: str) -> float:
 
 
 def test_an_insert_of_a_writer_that_was_given_up_arrives_after_its_successor_s(
-    mended: ScaledOut, bridge: BridgeServer
+    mended: ScaledOut, bridge: Bridge
 ) -> None:
     """It stands still with an insert on its way, for longer than its session; that arrives when all is done."""
     project = mended.create_project()

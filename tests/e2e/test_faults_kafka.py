@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.support.breakable import Broker
 from tests.support.deployments import ScaledOut
-from tests.support.kafka_broker import KafkaBroker
 from tests.support.load import Answer, Load, expect_exactly
 from tests.support.services import wait_until
 
@@ -35,7 +35,7 @@ def wait_for_refusals(load: Load, count: int) -> None:
     wait_until(lambda: sum(one.status == 503 for one in load.since(began)) >= count, 30, f"{count} refusals")
 
 
-def test_a_kafka_that_is_killed_comes_back_and_is_restarted(mended: ScaledOut, broker: KafkaBroker) -> None:
+def test_a_kafka_that_is_killed_comes_back_and_is_restarted(mended: ScaledOut, broker: Broker) -> None:
     project = mended.create_project()
     with Load(mended, project, threads=4, pause_seconds=0.01) as load:
         load.wait_for_more()
@@ -50,7 +50,7 @@ def test_a_kafka_that_is_killed_comes_back_and_is_restarted(mended: ScaledOut, b
     assert all(process.running for process in mended.processes().values())
 
 
-def test_a_kafka_that_hangs_and_goes_on(mended: ScaledOut, broker: KafkaBroker) -> None:
+def test_a_kafka_that_hangs_and_goes_on(mended: ScaledOut, broker: Broker) -> None:
     """Connections stay open and nothing answers, for longer than the delivery time-out and a consumer's session."""
     project = mended.create_project()
     with Load(mended, project, threads=4, pause_seconds=0.01) as load:
@@ -67,7 +67,7 @@ def test_a_kafka_that_hangs_and_goes_on(mended: ScaledOut, broker: KafkaBroker) 
 
 
 @contextmanager
-def stuttering(broker: KafkaBroker, *, stands: float, runs: float) -> Iterator[None]:
+def stuttering(broker: Broker, *, stands: float, runs: float) -> Iterator[None]:
     """The broker runs for a moment only, again and again."""
     ending = threading.Event()
 
@@ -86,7 +86,7 @@ def stuttering(broker: KafkaBroker, *, stands: float, runs: float) -> Iterator[N
         thread.join()
 
 
-def test_a_slow_kafka_delays_writes_and_refuses_none(mended: ScaledOut, broker: KafkaBroker) -> None:
+def test_a_slow_kafka_delays_writes_and_refuses_none(mended: ScaledOut, broker: Broker) -> None:
     project = mended.create_project()
     with stuttering(broker, stands=0.7, runs=0.1), Load(mended, project, threads=4) as load:
         load.wait_for_more(60)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clickhouse_server import BridgeServer
+from tests.support.breakable import Bridge
 from tests.support.deployments import ScaledOut
 from tests.support.fixtures import unavailable
 from tests.support.kafka_cluster import KafkaCluster
@@ -28,7 +28,7 @@ def cluster() -> Iterator[KafkaCluster]:
 
 
 @pytest.fixture
-def replicated(cluster: KafkaCluster, bridge: BridgeServer, tmp_path: Path) -> Iterator[ScaledOut]:
+def replicated(cluster: KafkaCluster, bridge: Bridge, tmp_path: Path) -> Iterator[ScaledOut]:
     running = ScaledOut(tmp_path, cluster, bridge, {"PENSTOCK_KAFKA__REPLICATION_FACTOR": "3"})
     try:
         running.start()

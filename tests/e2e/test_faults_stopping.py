@@ -7,9 +7,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from tests.support.clickhouse_server import BridgeServer
+from tests.support.breakable import Bridge, Broker
 from tests.support.deployments import ScaledOut, wait_ready
-from tests.support.kafka_broker import KafkaBroker
 from tests.support.services import Process, free_port, wait_until
 
 pytestmark = pytest.mark.services
@@ -37,7 +36,7 @@ def status(call: Callable[[], httpx.Response]) -> int:
     return answer.status_code
 
 
-def test_sigterm_ends_reads_and_writes_that_hang(mended: ScaledOut, broker: KafkaBroker, bridge: BridgeServer) -> None:
+def test_sigterm_ends_reads_and_writes_that_hang(mended: ScaledOut, broker: Broker, bridge: Bridge) -> None:
     project = mended.create_project()
     event = {"event": "hangs", "email": "ada@example.com"}
     with (

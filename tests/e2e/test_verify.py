@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.clickhouse_server import BridgeServer
+from tests.support.breakable import Bridge, Broker
 from tests.support.client import Client
 from tests.support.deployments import Deployment, Embedded, ScaledOut
 from tests.support.fixtures import server_tables
-from tests.support.kafka_broker import KafkaBroker
 
 pytestmark = pytest.mark.services
 
@@ -82,9 +81,7 @@ def _damage_embedded(directory: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(directory)], check=True, timeout=60)
 
 
-def test_it_finds_what_is_wrong_beside_the_running_product(
-    tmp_path: Path, broker: KafkaBroker, bridge: BridgeServer
-) -> None:
+def test_it_finds_what_is_wrong_beside_the_running_product(tmp_path: Path, broker: Broker, bridge: Bridge) -> None:
     """(Of the embedded form the tables belong to the running process: nobody else can do them harm.)"""
     deployment = ScaledOut(tmp_path, broker, bridge)
     deployment.start()

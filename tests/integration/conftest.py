@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from penstock.clickhouse.gateway import ClientTables
-from tests.support.fixtures import bridge, broker, drop, need_chdb
+from tests.support.fixtures import broker, clickhouse, drop, need_chdb
 from tests.support.fixtures import tables as both_tables
 from tests.support.tables import open_test_tables
 
-__all__ = ["both_tables", "bridge", "broker"]
+__all__ = ["both_tables", "broker", "clickhouse"]
 
 
 @pytest.fixture

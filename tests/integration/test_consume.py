@@ -21,9 +21,8 @@ from penstock.clickhouse.progress import read_epochs
 from penstock.errors import TablesUnavailable, Unavailable
 from penstock.eventlog.kafka import KafkaLog, create_topics
 from penstock.settings import Kafka
-from tests.support.clickhouse_server import BridgeServer
+from tests.support.breakable import Broker, ClickHouseService
 from tests.support.fixtures import drop, entries, kafka_settings, server_tables, unique
-from tests.support.kafka_broker import KafkaBroker
 from tests.support.services import REPOSITORY, Process, free_port, wait_until
 from tests.support.stored import PROJECTIONS, doubles, projected
 
@@ -37,9 +36,9 @@ CATCH_UP_SECONDS = 45
 class Group:
     """A topic, tables, and the processes that write from the one into the other."""
 
-    def __init__(self, broker: KafkaBroker, bridge: BridgeServer, directory: Path) -> None:
+    def __init__(self, broker: Broker, clickhouse: ClickHouseService, directory: Path) -> None:
         self.kafka = kafka_settings(broker, partitions=PARTITIONS, delivery_timeout_seconds=20)
-        self.bridge = bridge
+        self.clickhouse = clickhouse
         self.directory = directory
         self.produced = 0
         self.tables = self.new_tables()
@@ -49,7 +48,7 @@ class Group:
     def new_tables(self) -> Tables:
         """Empty tables, into which processes that are started from now on write."""
         self.database = unique("d")
-        tables = server_tables(self.bridge.url, self.database)
+        tables = server_tables(self.clickhouse.url, self.database)
         migrate_tables(tables)
         return tables
 
@@ -67,7 +66,7 @@ class Group:
                 "PENSTOCK_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
                 "PENSTOCK_KAFKA__TOPIC_PREFIX": self.kafka.topic_prefix,
                 "PENSTOCK_KAFKA__GROUP": self.kafka.group,
-                "PENSTOCK_CLICKHOUSE__URL": self.bridge.url,
+                "PENSTOCK_CLICKHOUSE__URL": self.clickhouse.url,
                 "PENSTOCK_CLICKHOUSE__DATABASE": self.database,
                 "PENSTOCK_WRITER__HEARTBEAT_SECONDS": str(heartbeat_seconds),
             },
@@ -159,8 +158,8 @@ def stops_cleanly(process: Process) -> None:
 
 
 @pytest.fixture
-def group(broker: KafkaBroker, bridge: BridgeServer, tmp_path: Path) -> Iterator[Group]:
-    made = Group(broker, bridge, tmp_path)
+def group(broker: Broker, clickhouse: ClickHouseService, tmp_path: Path) -> Iterator[Group]:
+    made = Group(broker, clickhouse, tmp_path)
     yield made
     made.close()
 
@@ -271,23 +270,23 @@ def commit(settings: Kafka, offset: int | None) -> None:
     with_kafka(settings, work)
 
 
-def test_clickhouse_is_away_while_the_group_changes(group: Group, bridge: BridgeServer) -> None:
+def test_clickhouse_is_away_while_the_group_changes(group: Group, clickhouse: ClickHouseService) -> None:
     first = group.consumer("first")
     group.produce(100)
     group.expect_everything(first)
-    bridge.kill()
+    clickhouse.kill()
     group.produce(200)
     second = group.consumer("second")
     time.sleep(SESSION_SECONDS + 2)
     group.produce(50)
-    bridge.start()
+    clickhouse.start()
     group.expect_everything(first, second)
     for process in (first, second):
         wait_until(lambda process=process: readiness(process) == 200, 20, "it to be ready", poll_seconds=0.2)  # type: ignore[misc] # mypy
         stops_cleanly(process)
 
 
-def test_kafka_dies_and_comes_back(group: Group, broker: KafkaBroker) -> None:
+def test_kafka_dies_and_comes_back(group: Group, broker: Broker) -> None:
     consumer = group.consumer()
     group.produce(100)
     group.expect_everything(consumer)
@@ -305,7 +304,7 @@ def test_kafka_dies_and_comes_back(group: Group, broker: KafkaBroker) -> None:
     stops_cleanly(consumer)
 
 
-def test_sigterm_ends_it_whatever_hangs(group: Group, broker: KafkaBroker, bridge: BridgeServer) -> None:
+def test_sigterm_ends_it_whatever_hangs(group: Group, broker: Broker, clickhouse: ClickHouseService) -> None:
     early = group.consumer("early")
     wait_until(lambda: readiness(early) > 0, 20, "it to serve", poll_seconds=0.2)
     stops_cleanly(early)
@@ -313,13 +312,13 @@ def test_sigterm_ends_it_whatever_hangs(group: Group, broker: KafkaBroker, bridg
     writing = group.consumer("writing")
     group.produce(50)
     group.expect_everything(writing)
-    bridge.pause()
+    clickhouse.pause()
     group.produce(50)
     time.sleep(1)
     try:
         stops_cleanly(writing)
     finally:
-        bridge.resume()
+        clickhouse.resume()
 
     joined = group.consumer("joined")
     group.expect_everything(joined, seconds=30)

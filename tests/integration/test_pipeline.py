@@ -44,7 +44,7 @@ from schemas.record import (
     unpack_deletion,
 )
 from schemas.topics import Topic
-from tests.support.clickhouse_server import BridgeServer
+from tests.support.breakable import ClickHouseService
 from tests.support.faults import Crash, FaultyTables, crash_points
 from tests.support.fixtures import drop, event, need_chdb, server_tables
 from tests.support.records import record, stored
@@ -894,12 +894,12 @@ def test_where_the_clock_is_set_back_what_lags_is_not_said_to_be_complete_until_
 
 
 @pytest.mark.services
-def test_the_loop_waits_while_the_tables_are_away_and_catches_up(bridge: BridgeServer, tmp_path: Path) -> None:
+def test_the_loop_waits_while_the_tables_are_away_and_catches_up(clickhouse: ClickHouseService, tmp_path: Path) -> None:
     import asyncio
 
     from tests.support.fixtures import entries
 
-    tables = server_tables(bridge.url)
+    tables = server_tables(clickhouse.url)
     migrate_tables(tables)
 
     async def scenario() -> None:
@@ -925,18 +925,18 @@ def test_the_loop_waits_while_the_tables_are_away_and_catches_up(bridge: BridgeS
 
         await append(20)
         await asyncio.to_thread(wait_until, complete, 20, "the first events")
-        bridge.kill()
+        clickhouse.kill()
         await append(50)
         await asyncio.sleep(1)
-        await asyncio.to_thread(bridge.start)
+        await asyncio.to_thread(clickhouse.start)
         await append(20)
         await asyncio.to_thread(wait_until, complete, 20, "all events")
-        bridge.kill()
+        clickhouse.kill()
         await append(5)
         started = time.monotonic()
         await asyncio.to_thread(loop.stop)
         assert time.monotonic() - started < 5
-        await asyncio.to_thread(bridge.start)
+        await asyncio.to_thread(clickhouse.start)
         assert failures == []
         await log.stop()
 

@@ -28,7 +28,7 @@ from schemas.deletion import Deletion
 from schemas.event import Event
 from schemas.record import pack_deletion
 from schemas.topics import Topic
-from tests.support.clickhouse_server import BridgeServer
+from tests.support.breakable import ClickHouseService
 from tests.support.faults import Crash, FaultyDatabases
 from tests.support.fixtures import drop_generations, entry, event, server_tables
 from tests.support.stored import PROJECTIONS, projected
@@ -119,7 +119,7 @@ def any_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]
     if request.param == "chdb":
         tables = open_test_tables()
     else:
-        server: BridgeServer = request.getfixturevalue("bridge")
+        server: ClickHouseService = request.getfixturevalue("clickhouse")
         tables = server_tables(server.url)
         migrate_tables(tables)
     made = World(tables, tmp_path)

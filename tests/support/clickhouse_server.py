@@ -19,27 +19,16 @@ from tests.support.clickhouse_faults import Fault, ordered
 from tests.support.services import REPOSITORY, Process, Service, ServiceUnavailable
 
 
-class BridgeServer(Service):
-    """One bridge; see ``Service`` for start, stop, kill, pause, resume, restart.
+class TakesFaults:
+    """A bridge that is told over HTTP how to fail."""
 
-    ``clickhouse_connect.get_client(host=server.host, port=server.port)`` connects, with any user and password. Port and
-    data stay over a stop or kill.
+    host: str
+    port: int
 
-    Args:
-        data_dir: The engine's files are in its ``data``, the log beside them. Default: a new temporary directory.
-        port: Default: a free one.
-        verbose: Log every statement with its time, instead of failing ones only.
-
-    Attributes:
-        url: ``http://127.0.0.1:port``.
-    """
-
-    name: ClassVar[str] = "clickhouse"
-
-    def __init__(self, data_dir: Path | None = None, *, port: int | None = None, verbose: bool = False) -> None:
-        super().__init__(data_dir, port=port)
-        self.url = f"http://{self.host}:{self.port}"
-        self._verbose = verbose
+    @property
+    def running(self) -> bool:
+        """Whether it can be told."""
+        raise NotImplementedError
 
     @contextmanager
     def faulty(self, *faults: Fault) -> Iterator[Callable[[], list[int]]]:
@@ -62,6 +51,43 @@ class BridgeServer(Service):
         finally:
             connection.close()
 
+
+def pings(host: str, port: int) -> bool:
+    """Whether ClickHouse's interface answers there.
+
+    Raises:
+        OSError, http.client.HTTPException: nobody does.
+    """
+    connection = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/ping")
+        return connection.getresponse().read() == b"Ok.\n"
+    finally:
+        connection.close()
+
+
+class BridgeServer(Service, TakesFaults):
+    """One bridge; see ``Service`` for start, stop, kill, pause, resume, restart.
+
+    ``clickhouse_connect.get_client(host=server.host, port=server.port)`` connects, with any user and password. Port and
+    data stay over a stop or kill.
+
+    Args:
+        data_dir: The engine's files are in its ``data``, the log beside them. Default: a new temporary directory.
+        port: Default: a free one.
+        verbose: Log every statement with its time, instead of failing ones only.
+
+    Attributes:
+        url: ``http://127.0.0.1:port``.
+    """
+
+    name: ClassVar[str] = "clickhouse"
+
+    def __init__(self, data_dir: Path | None = None, *, port: int | None = None, verbose: bool = False) -> None:
+        super().__init__(data_dir, port=port)
+        self.url = f"http://{self.host}:{self.port}"
+        self._verbose = verbose
+
     def _prepare(self) -> Process:
         if importlib.util.find_spec("chdb") is None:
             raise ServiceUnavailable("the ClickHouse stand-in needs chDB: `pip install chdb`, or the extra `embedded`")
@@ -72,11 +98,7 @@ class BridgeServer(Service):
         return Process(command, log_file=self.log_file, cwd=REPOSITORY)
 
     def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=2)
         try:
-            connection.request("GET", "/ping")
-            return connection.getresponse().read() == b"Ok.\n"
+            return pings(self.host, self.port)
         except (OSError, http.client.HTTPException):
             return False
-        finally:
-            connection.close()

@@ -16,7 +16,7 @@ from penstock.conditions.compiling import SETTINGS, Compiled, Scope, compile_con
 from schemas.ids import contact_id
 from schemas.times import to_wire
 from tests.support.condition_reference import Someone, Told, holds
-from tests.support.fixtures import SERVER_URL_VARIABLE, drop, need_chdb, needed, server_tables, the_bridge
+from tests.support.fixtures import SERVER_URL_VARIABLE, drop, need_chdb, needed, server_tables, the_clickhouse
 from tests.support.tables import open_test_tables
 
 NOW_MS = 1_795_417_200_123
@@ -140,7 +140,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         need_chdb()
         tables = open_test_tables()
     else:
-        tables = server_tables(os.environ.get(SERVER_URL_VARIABLE) or needed(the_bridge).url)
+        tables = server_tables(os.environ.get(SERVER_URL_VARIABLE) or needed(the_clickhouse).url)
         migrate_tables(tables)
     yield World(tables)
     drop(tables)

@@ -22,8 +22,7 @@ from penstock.opening import opened_log
 from penstock.projects import create_project
 from penstock.settings import load
 from tests.support import preloaded
-from tests.support.clickhouse_server import BridgeServer
-from tests.support.kafka_broker import KafkaBroker
+from tests.support.breakable import Broker, ClickHouseService
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.services import LOOPBACK, Process, free_port
 
@@ -205,8 +204,8 @@ class ScaledOut(Deployment):
     def __init__(
         self,
         directory: Path,
-        broker: KafkaBroker | KafkaCluster,
-        bridge: BridgeServer,
+        broker: Broker | KafkaCluster,
+        clickhouse: ClickHouseService,
         settings: Mapping[str, str] | None = None,
         *,
         ingests: int = 1,
@@ -214,7 +213,7 @@ class ScaledOut(Deployment):
     ) -> None:
         super().__init__(directory, settings)
         self._broker = broker
-        self._bridge = bridge
+        self._clickhouse = clickhouse
         self._suffix = uuid4().hex[:8]
         self._processes: dict[str, Process] = {}
         self.ingest_urls = self._prepare("ingest", ingests)
@@ -234,7 +233,7 @@ class ScaledOut(Deployment):
             "PENSTOCK_KAFKA__BOOTSTRAP_SERVERS": self._broker.bootstrap_servers,
             "PENSTOCK_KAFKA__TOPIC_PREFIX": f"e2e-{self._suffix}",
             "PENSTOCK_KAFKA__GROUP": f"e2e-{self._suffix}",
-            "PENSTOCK_CLICKHOUSE__URL": self._bridge.url,
+            "PENSTOCK_CLICKHOUSE__URL": self._clickhouse.url,
             "PENSTOCK_CLICKHOUSE__DATABASE": f"e2e_{self._suffix}",
             **self.settings,
         }

@@ -30,7 +30,13 @@ class Endpoint:
     def start(self, *secrets: str, failing: float = 0.0, silent: bool = False, status: int = 0) -> None:
         """Starts it, or starts it anew, and waits until it answers."""
         self.stop()
-        arguments = [f"--host={self.host}", f"--port={self.port}", f"--file={self._file}", f"--failing={failing}", f"--status={status}"]
+        arguments = [
+            f"--host={self.host}",
+            f"--port={self.port}",
+            f"--file={self._file}",
+            f"--failing={failing}",
+            f"--status={status}",
+        ]
         arguments += [f"--secret={secret}" for secret in secrets] + (["--silent"] if silent else [])
         self._process = Process(
             [sys.executable, "-m", "tests.support.receiver", *arguments], log_file=self._log, env=clean_environment({})

@@ -29,12 +29,15 @@ from penstock.eventlog import Entry
 from penstock.settings import ClickHouse, Kafka
 from schemas.event import Event, encode_event
 from schemas.topics import partition_of
+from tests.support.breakable import Breakable, Bridge, Broker, ClickHouseService
 from tests.support.clickhouse_server import BridgeServer
+from tests.support.containers import ClickHouseContainer, KafkaContainer
 from tests.support.kafka_broker import KafkaBroker
+from tests.support.provider import decided
 from tests.support.services import ServiceUnavailable
 from tests.support.tables import open_test_tables
 
-S = TypeVar("S", KafkaBroker, BridgeServer)
+S = TypeVar("S", bound=Breakable)
 
 SERVER_URL_VARIABLE = "TEST_CLICKHOUSE_URL"
 """Where it is set, the server's suite runs against that server instead of the stand-in."""
@@ -73,26 +76,42 @@ def _mended(service: S) -> S:
 
 
 @functools.cache
-def the_broker() -> KafkaBroker:
+def the_broker() -> Broker:
     """The one broker of this run."""
-    return _running.enter_context(KafkaBroker())
+    image = decided().kafka
+    return _running.enter_context(KafkaContainer(image)) if image else _running.enter_context(KafkaBroker())
 
 
 @functools.cache
-def the_bridge() -> BridgeServer:
-    """The one ClickHouse stand-in of this run."""
-    return _running.enter_context(BridgeServer())
+def the_clickhouse() -> ClickHouseService:
+    """The one ClickHouse of this run, a server where one can be had."""
+    if decided().fails_when_told:
+        return the_bridge()
+    return _running.enter_context(ClickHouseContainer(decided().clickhouse))
+
+
+@functools.cache
+def the_bridge() -> Bridge:
+    """The one ClickHouse of this run that fails when it is told to."""
+    image = decided().clickhouse if decided().fails_when_told else ""
+    return _running.enter_context(ClickHouseContainer(image)) if image else _running.enter_context(BridgeServer())
 
 
 @pytest.fixture
-def broker() -> KafkaBroker:
+def broker() -> Broker:
     """A running Kafka broker."""
     return needed(the_broker)
 
 
 @pytest.fixture
-def bridge() -> BridgeServer:
-    """A running ClickHouse stand-in."""
+def clickhouse() -> ClickHouseService:
+    """A running ClickHouse."""
+    return needed(the_clickhouse)
+
+
+@pytest.fixture
+def bridge() -> Bridge:
+    """A running ClickHouse that can be told to fail."""
     return needed(the_bridge)
 
 
@@ -101,7 +120,7 @@ def unique(prefix: str) -> str:
     return f"{prefix}_{uuid.uuid4().hex[:12]}"
 
 
-def kafka_settings(broker: KafkaBroker, *, partitions: int = 6, delivery_timeout_seconds: float = 3) -> Kafka:
+def kafka_settings(broker: Broker, *, partitions: int = 6, delivery_timeout_seconds: float = 3) -> Kafka:
     """Settings with topics and a group of their own; the topics are not made."""
     name = unique("t")
     return Kafka(
@@ -127,7 +146,7 @@ def tables(request: pytest.FixtureRequest) -> Iterator[ClientTables]:
         need_chdb()
         found = open_test_tables(migrated=False)
     else:
-        found = server_tables(os.environ.get(SERVER_URL_VARIABLE) or request.getfixturevalue("bridge").url)
+        found = server_tables(os.environ.get(SERVER_URL_VARIABLE) or request.getfixturevalue("clickhouse").url)
     yield found
     drop(found)
 

@@ -92,15 +92,6 @@ class KafkaBroker(Service):
         """More broker properties, from the next start on."""
         self._settings |= settings
 
-    def run_tool(self, main_class: str, *args: str, timeout_seconds: float = 120.0) -> str:
-        """Run one of Kafka's own tools, such as ``org.apache.kafka.tools.ProducerPerformance``, and return its stdout.
-
-        Raises:
-            subprocess.CalledProcessError: It failed; ``stderr`` holds its log.
-        """
-        command = [java(), *QUIET_JVM, "-cp", class_path(), main_class, *args]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=timeout_seconds).stdout
-
     def _prepare(self) -> Process:
         log_dir = self.data_dir / "log"
         log_dir.mkdir(parents=True, exist_ok=True)
@@ -130,6 +121,16 @@ class KafkaBroker(Service):
     def _properties(self, log_dir: Path) -> str:
         listeners = f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{self.controller}"
         return "".join(f"{key}={value}\n" for key, value in broker_settings(log_dir, listeners, self._settings).items())
+
+
+def run_tool(main_class: str, *args: str, timeout_seconds: float = 120.0) -> str:
+    """Run one of Kafka's own tools, such as ``org.apache.kafka.tools.TopicCommand``, and return its stdout.
+
+    Raises:
+        subprocess.CalledProcessError: It failed; ``stderr`` holds its log.
+    """
+    command = [java(), *QUIET_JVM, "-cp", class_path(), main_class, *args]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=timeout_seconds).stdout
 
 
 def new_cluster_id() -> str:

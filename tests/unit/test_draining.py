@@ -1,0 +1,94 @@
+"""A process that drains: after SIGTERM it says that it is not ready and serves on, and then it ends."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import http.client, os, signal, threading, time
+from contextlib import asynccontextmanager
+from penstock import serving
+from penstock.errors import Unavailable
+
+process = serving.Process(drain_seconds=1)
+
+def is_ready():
+    try:
+        process.check()
+    except Unavailable:
+        return False
+    return True
+
+async def app(scope, receive, send):
+    await send({{"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]}})
+    await send({{"type": "http.response.body", "body": b""}})
+
+@asynccontextmanager
+async def parts():
+    yield app
+    print("closed", flush=True)
+
+listener = serving.bind("127.0.0.1", 0)
+port = listener.getsockname()[1]
+
+def ask(connection):
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    answer.read()
+    print("ready" if is_ready() else "draining", answer.status, answer.getheader("connection"), flush=True)
+
+def connect():
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+
+def story():
+    kept, quiet = connect(), connect()
+    ask(kept)
+    ask(quiet)
+    {story}
+
+process.run(parts, listener, lambda: threading.Thread(target=story).start())
+print("ended", flush=True)
+"""
+
+TOLD = """os.kill(os.getpid(), signal.SIGTERM)
+    while is_ready():
+        time.sleep(0.01)
+    """
+
+
+def lines(story: str) -> list[str]:
+    """What the program prints while it is told to stop so; it must end with 0."""
+    program = PROGRAM.format(story=story)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    return [line for line in done.stdout.splitlines() if line.split()[0] in {"ready", "draining", "closed", "ended"}]
+
+
+SERVED = ["ready 200 None", "ready 200 None"]
+
+
+def test_after_sigterm_it_is_not_ready_and_serves_on_and_answers_end_their_connections() -> None:
+    asked = "ask(kept); ask(quiet)"
+    assert lines(TOLD + asked) == [*SERVED, "draining 200 close", "draining 200 close", "closed", "ended"]
+
+
+def test_new_connections_are_served_while_it_drains() -> None:
+    assert lines(f"{TOLD}ask(connect())") == [*SERVED, "draining 200 None", "closed", "ended"]
+
+
+def test_a_second_sigterm_changes_nothing() -> None:
+    again = "os.kill(os.getpid(), signal.SIGTERM); ask(connect())"
+    assert lines(TOLD + again) == [*SERVED, "draining 200 None", "closed", "ended"]
+
+
+@pytest.mark.parametrize("before", ["", TOLD])
+def test_ctrl_c_does_not_wait(before: str) -> None:
+    """Nobody is served any more, long before the second is over."""
+    ended = """os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.5)
+    try:
+        ask(connect())
+    except OSError:
+        pass"""
+    assert lines(before + ended) == [*SERVED, "closed", "ended"]
