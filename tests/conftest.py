@@ -41,17 +41,20 @@ def _only_this_machine(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
         monkeypatch.setattr(socket.socket, "connect_ex", _guarded(socket.socket.connect_ex))
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
-    """Where services come from: decided here for all processes of the run, where any test may need one."""
-    if hasattr(config, "workerinput") or "not services" in config.getoption("-m"):
-        return None
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Where services come from: decided and told once, for all processes of the run, where any test may need one."""
+    config = session.config
+    if hasattr(config, "workerinput") or "not services" in config.getoption("-m") or config.option.collectonly:
+        return
     from tests.support.provider import decide
     from tests.support.services import ServiceUnavailable
 
     try:
-        return str(decide())
+        decided = decide()
     except ServiceUnavailable as missing:
         raise pytest.UsageError(str(missing)) from None
+    config.get_terminal_writer().line(str(decided))
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def prove(report: Report, *, with_suite: bool) -> None:
         command = compose_command(docker, report.say)
         file = env_file(Path(directory) / "env", chosen, free_port(), _SETTINGS)
         compose = Compose(docker, command, file)
-        compose("config", "--quiet")
+        compose.down()  # what a run that was killed may have left
         report.say("building the product's image from the repository's Dockerfile")
         compose("build", "--quiet", "ingest")
         with taken_down(compose, report):

@@ -101,6 +101,11 @@ class Compose:
             timeout_seconds=timeout_seconds,
         )
 
+    def said(self, *arguments: str) -> str:
+        """All that a command prints, warnings and errors included."""
+        done = self._captured(self._line(*arguments), 60)
+        return done.stdout + done.stderr
+
     def up(self, *services: str, recreate: bool = False) -> None:
         """Starts what does not run, and waits until all is healthy."""
         again = ["--force-recreate"] if recreate else []

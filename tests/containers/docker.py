@@ -1,17 +1,38 @@
-"""Docker by its command line: what is needed here is one subprocess each, and shows what a user would type."""
+"""Docker by its command line, and what has to be installed for it.
+
+What is needed of an engine is one subprocess each, and shows what a user would type.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+
+from tests.support.services import ServiceUnavailable
 
 
 class DockerFailed(Exception):
     """A command of Docker failed; the text has its last words."""
+
+
+def need(program: str, package: str, say: Callable[[str], None]) -> None:
+    """Installs Debian's package where the program is missing.
+
+    Raises:
+        ServiceUnavailable: this is not Debian, or not root.
+    """
+    if shutil.which(program):
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise ServiceUnavailable(f"{program} is missing, and cannot be installed from here: install {package} first")
+    say(f"installing {package}")
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    run(["apt-get", "update", "-qq"], environment=quiet)
+    run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", package], environment=quiet)
 
 
 class Docker:

@@ -7,7 +7,6 @@ with its data in ~/.cache/penstock-tests, so that images are built once; it is e
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import ssl
 import subprocess
@@ -18,9 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.containers.docker import Docker, DockerFailed, run
+from tests.containers.docker import Docker, DockerFailed, need, run
 from tests.support.kafka_broker import cache_dir
-from tests.support.services import Process, ServiceUnavailable
+from tests.support.services import Process, ServiceUnavailable, wait_until
 
 COMPOSE_VERSION = "v2.40.3"
 _COMPOSE = "github.com/docker/compose/v2/cmd"
@@ -28,7 +27,7 @@ _COMPOSE = "github.com/docker/compose/v2/cmd"
 _TOOLCHAIN = "v0.0.1-go1.24.9.linux-amd64"
 _TOOLCHAIN_URL = f"https://proxy.golang.org/golang.org/toolchain/@v/{_TOOLCHAIN}.zip"
 
-_PACKAGES = {"dockerd": "docker.io", "docker": "docker.io", "iptables": "iptables", "mmdebstrap": "mmdebstrap"}
+_PACKAGES = {"dockerd": "docker.io", "docker": "docker.io", "iptables": "iptables"}
 
 Say = Callable[[str], None]
 
@@ -40,14 +39,13 @@ def engine(say: Say) -> Iterator[Docker]:
     Raises:
         ServiceUnavailable: there is none, and none can be started here.
     """
+    for program, package in _PACKAGES.items():
+        need(program, package, say)
     found = Docker()
     if version := found.version():
         say(f"engine {version} was running")
-        _install("mmdebstrap", say)
         yield found
         return
-    for program in _PACKAGES:
-        _install(program, say)
     data = cache_dir() / "docker"
     data.mkdir(parents=True, exist_ok=True)
     with _alone(data), tempfile.TemporaryDirectory(prefix="penstock-docker-") as directory:
@@ -76,22 +74,10 @@ def _alone(data: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ServiceUnavailable(f"another run has an engine on {data}: wait for its end") from None
-        subprocess.run(["pkill", "--full", f"dockerd .*--data-root={data} "], check=False)
+        left = ["--full", f"dockerd .*--data-root={data} "]
+        subprocess.run(["pkill", *left], check=False)
+        wait_until(lambda: subprocess.run(["pgrep", *left], capture_output=True, check=False).returncode, 30, "its end")
         yield
-
-
-def _install(program: str, say: Say) -> None:
-    """Through apt, where it is missing."""
-    if shutil.which(program):
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise ServiceUnavailable(
-            f"{program} is missing, and cannot be installed from here: start Docker, or install {_PACKAGES[program]}"
-        )
-    say(f"installing {_PACKAGES[program]}")
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    run(["apt-get", "update", "-qq"], environment=quiet)
-    run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", _PACKAGES[program]], environment=quiet)
 
 
 def compose_command(docker: Docker, say: Say) -> list[str]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.containers.docker import Docker, DockerFailed, run
+from tests.containers.docker import Docker, DockerFailed, need, run
 from tests.support.kafka_broker import kafka_jars, kafka_version
 from tests.support.services import REPOSITORY, ServiceUnavailable
 
@@ -77,6 +77,8 @@ class Images:
 
     def _stand_in(self, name: str) -> str:
         base = self._debian() if name == "python" else self._stand_in("python")
+        if name == "kafka":
+            need("mvn", "maven", self._say)
         with _context(name) as directory:
             tag = f"{PREFIX}/{name}:{_digest(directory, base)}"
             if not self._has(tag):
@@ -92,10 +94,9 @@ class Images:
         tag = f"{PREFIX}/debian:{_DEBIAN}"
         if self._has(tag):
             return tag
-        if shutil.which("mmdebstrap") is None or os.geteuid() != 0:
-            raise ServiceUnavailable(
-                "no image can be pulled, and making one needs root and mmdebstrap (apt-get install mmdebstrap)"
-            )
+        if os.geteuid() != 0:
+            raise ServiceUnavailable("no image can be pulled, and only root can make one from Debian's packages")
+        need("mmdebstrap", "mmdebstrap", self._say)
         self._say(f"making {tag} from Debian's packages")
         with tempfile.TemporaryDirectory(prefix="penstock-debian-") as directory:
             archive = Path(directory) / "base.tar"

@@ -67,17 +67,24 @@ class Proof:
         Raises:
             Failed: something is not as it must be; also AssertionError, TimeoutError, DockerFailed.
         """
+        self._configuration()
         self._image()
         self._start()
         self._hardened()
         self._first_steps()
         if with_suite:
-            self._end_to_end()
+            self._suites()
         self._under_traffic()
         self._verified()
         self._ends()
 
     # --- before anything breaks ---------------------------------------------------------------------------------------
+
+    def _configuration(self) -> None:
+        """Compose has nothing to say of its file."""
+        said = self._compose.said("config", "--quiet")
+        expect(not said, f"docker compose config: {said}")
+        self._report.note("`docker compose config` is clean")
 
     def _image(self) -> None:
         """What is in the product's image, and what is not."""
@@ -142,12 +149,15 @@ class Proof:
         command = command.replace("http://127.0.0.1:8080", self._compose.url)
         return subprocess.run(["bash", "-c", f"{command} -s"], capture_output=True, text=True, check=True).stdout
 
-    def _end_to_end(self) -> None:
-        """The end-to-end suite, against what runs."""
-        self._report.say("end-to-end tests against it")
-        self._tests("end-to-end tests", "tests/e2e", **self._compose.environment)
+    def _suites(self) -> None:
+        """The end-to-end suite against what runs, and the contract of the gateways against containers of its own."""
+        docker = self._compose.docker.environment
+        self._tests("end-to-end tests against compose", "tests/e2e", **self._compose.environment)
+        contract = ["tests/contract", "-m", "services and not bench"]
+        self._tests("contract tests on testcontainers", *contract, **docker, TEST_SERVICES="docker")
 
     def _tests(self, what: str, *arguments: str, **variables: str) -> None:
+        self._report.say(f"{what} …")
         command = [sys.executable, "-m", "pytest", "-q", "-m", "not bench", *arguments]
         environment = {**os.environ, "REQUIRE_SERVICES": "1", **variables}
         done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
