@@ -43,10 +43,20 @@ def _only_this_machine(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Where services come from: decided and told once, for all processes of the run, where any test may need one."""
-    config = session.config
-    if hasattr(config, "workerinput") or "not services" in config.getoption("-m") or config.option.collectonly:
-        return
+    """For several processes, services are provided before they start: none of them tells the others what it chose."""
+    if getattr(session.config.option, "numprocesses", None) and "not services" not in session.config.option.markexpr:
+        _provide_services(session.config)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """For one process, where a test needs one."""
+    is_one = not hasattr(session.config, "workerinput") and not session.config.option.collectonly
+    if is_one and any(item.get_closest_marker("services") for item in session.items):
+        _provide_services(session.config)
+
+
+def _provide_services(config: pytest.Config) -> None:
+    """Decides where they come from, and tells it once a run."""
     from tests.support.provider import decide
     from tests.support.services import ServiceUnavailable
 

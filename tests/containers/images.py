@@ -25,8 +25,8 @@ PREFIX = "penstock-test"
 
 KAFKA, CLICKHOUSE, HAPROXY, PYTHON = "KAFKA_IMAGE", "CLICKHOUSE_IMAGE", "HAPROXY_IMAGE", "PYTHON_IMAGE"
 
-_DEBIAN = "bookworm"
-_PACKAGES = "ca-certificates,python3,python3-venv"
+_DEBIAN = {"python": ("bookworm", "ca-certificates,python3,python3-venv"), "haproxy": ("trixie", "haproxy,wget")}
+"""Release and packages of those that begin with an empty system: the releases that have the versions of images.env."""
 _PULL_SECONDS = 300
 
 _BRIDGE_NEEDS = ("chdb", "lz4", "zstandard")
@@ -76,7 +76,7 @@ class Images:
         return True
 
     def _stand_in(self, name: str) -> str:
-        base = self._debian() if name == "python" else self._stand_in("python")
+        base = self._debian(name) if name in _DEBIAN else self._stand_in("python")
         if name == "kafka":
             need("mvn", "maven", self._say)
         with _context(name) as directory:
@@ -89,9 +89,10 @@ class Images:
                     raise ServiceUnavailable(str(failed)) from None
         return tag
 
-    def _debian(self) -> str:
-        """A system with nothing but Python, made by Debian's own tool from Debian's packages."""
-        tag = f"{PREFIX}/debian:{_DEBIAN}"
+    def _debian(self, name: str) -> str:
+        """A system with nothing but what is needed, made by Debian's own tool from Debian's packages."""
+        release, packages = _DEBIAN[name]
+        tag = f"{PREFIX}/debian-{name}:{release}"
         if self._has(tag):
             return tag
         if os.geteuid() != 0:
@@ -100,9 +101,9 @@ class Images:
         self._say(f"making {tag} from Debian's packages")
         with tempfile.TemporaryDirectory(prefix="penstock-debian-") as directory:
             archive = Path(directory) / "base.tar"
-            source = f"deb {_mirror()} {_DEBIAN} main"
+            source = f"deb {_mirror()} {release} main"
             try:
-                run(["mmdebstrap", "--variant=minbase", f"--include={_PACKAGES}", _DEBIAN, archive, source])
+                run(["mmdebstrap", "--variant=minbase", f"--include={packages}", release, archive, source])
                 self._docker("import", archive, tag)
             except DockerFailed as failed:
                 raise ServiceUnavailable(str(failed)) from None
@@ -151,7 +152,7 @@ def _authorities() -> Path:
 
 
 def _mirror() -> str:
-    """The one that this machine takes the same packages from, else Debian's."""
-    named = ["Identifier: Packages", "Label: Debian", f"Codename: {_DEBIAN}"]
+    """The one that this machine takes Debian's packages from, else Debian's own."""
+    named = ["Identifier: Packages", "Label: Debian", "Component: main"]
     found = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", *named]).splitlines()
     return found[0] if found else "http://deb.debian.org/debian"
