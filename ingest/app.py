@@ -36,8 +36,8 @@ def create_app(
     app = FastAPI(**describe("penstock ingest"))
     limit = write_limit(settings.limits, metrics)
     intake = Intake(settings.ingest, log=log, authenticate=authenticate, clock=clock, metrics=metrics, limit=limit)
-    app.include_router(write_routes(intake, sns, contacts, segments))
+    direct = direct_routes(intake, sns, contacts, segments)
+    app.include_router(write_routes(direct))
     app.include_router(operation_routes(metrics, checks))
     origins = settings.query.cors_origins
-    direct = direct_routes(intake, sns, contacts, segments)
     return install(app, metrics, direct=direct, origins=origins, access=settings.log.access)

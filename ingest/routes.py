@@ -1,6 +1,9 @@
 """The write routes as the OpenAPI document shows them, and for whoever calls them past the shell."""
 
-from fastapi import APIRouter, Request, Response
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from ingest.contacts import ContactDirectory
 from ingest.documentation import (
@@ -20,7 +23,7 @@ from ingest.intake import Intake
 from ingest.segments import SegmentDirectory
 from ingest.sns.source import SnsSource
 from ingest.track import TrackRoutes
-from penstock.http import DirectRoute, as_starlette
+from penstock.http import DirectRoute, RawResponse, as_starlette
 from penstock.rate_limit import limited_route
 from penstock.routing import ExactRoute
 from schemas.wire import (
@@ -115,10 +118,22 @@ def direct_routes(
     return {path: limited_route(route) for path, route in routes.items()} if intake.is_limited else routes
 
 
-def write_routes(intake: Intake, sns: SnsSource, contacts: ContactDirectory, segments: SegmentDirectory) -> APIRouter:
+def write_document() -> dict[str, Any]:
+    """The OpenAPI document of the write routes, for a process that has none of them."""
+
+    async def elsewhere(*_: object) -> RawResponse:
+        raise NotImplementedError
+
+    app = FastAPI()
+    app.include_router(
+        write_routes(dict.fromkeys((TRACK, BATCH, EMAIL_HOOK, CONTACT_HOOK, SEGMENT_HOOK, SNS), elsewhere))
+    )
+    return app.openapi()
+
+
+def write_routes(routes: Mapping[str, DirectRoute]) -> APIRouter:
     """The same routes behind FastAPI."""
     router = APIRouter(tags=["write"], route_class=ExactRoute)
-    routes = direct_routes(intake, sns, contacts, segments)
     headers = [IDEMPOTENCY_KEY, CONTENT_ENCODING]
 
     @router.post(

@@ -146,7 +146,8 @@ class Embedded:
         segments = FollowedSegments(control)
         checks = {"log": log.check, "keys": control.follower.check, "tables": lambda: check_version(generations)}
         app = FastAPI(**describe("penstock"))
-        app.include_router(write_routes(intake, sns, contacts, segments))
+        direct = direct_routes(intake, sns, contacts, segments)
+        app.include_router(write_routes(direct))
         app.include_router(
             query_routes(
                 settings,
@@ -166,7 +167,7 @@ class Embedded:
                 yield install(
                     app,
                     metrics,
-                    direct=direct_routes(intake, sns, contacts, segments),
+                    direct=direct,
                     origins=settings.query.cors_origins,
                     access=settings.log.access,
                 )

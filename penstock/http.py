@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -316,6 +317,10 @@ async def _handle_error(request: Request, error: Exception) -> Response:
     return as_starlette(error_response(_as_ours(error, request), request.state.request_id))
 
 
+Document = Callable[[], dict[str, Any]]
+"""Makes an OpenAPI document, when it is asked for."""
+
+
 def install(
     app: FastAPI,
     metrics: Metrics,
@@ -323,11 +328,16 @@ def install(
     direct: Mapping[str, DirectRoute] | None = None,
     origins: Sequence[str] = (),
     access: bool = False,
+    beside: Document | None = None,
 ) -> Shell:
-    """Puts our error shape into `app` and the shell around it: what is to be served."""
+    """Puts our error shape into `app` and the shell around it: what is to be served.
+
+    Args:
+        beside: the OpenAPI document of other processes at the same address, which is to be part of this one.
+    """
     for kind in (HTTPException, RequestValidationError, PenstockError, Exception):
         app.add_exception_handler(kind, _handle_error)
-    install_security(app)
+    complete_document(app, beside)
     return Shell(app, direct=direct or {}, origins=origins, metrics=metrics, access=access)
 
 
@@ -345,13 +355,18 @@ def describe(title: str) -> dict[str, Any]:
     }
 
 
-def install_security(app: FastAPI) -> None:
-    """Names the key in the OpenAPI document; the routes check it themselves."""
+def complete_document(app: FastAPI, beside: Document | None = None) -> None:
+    """Names the key in the OpenAPI document, which routes check themselves, and puts another document into it."""
     original = app.openapi
+    others = cache(beside or dict)
 
     def openapi() -> dict[str, Any]:
         document = original()
-        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+        document["paths"] |= others().get("paths", {})
+        components = document.setdefault("components", {})
+        for kind, found in others().get("components", {}).items():
+            components.setdefault(kind, {}).update(found)
+        schemes = components.setdefault("securitySchemes", {})
         schemes["key"] = {"type": "http", "scheme": "bearer", "description": "pk_… for tracking, sk_… for all routes"}
         return document
 

@@ -24,6 +24,9 @@ from schemas.ids import random_digits
 MAX_HEAD_BYTES = 64 * 1024
 """Of the URL and the headers of one request."""
 
+DRAINING = "is_draining"
+"""An attribute of the server's state, where each answer is to be the last on its connection."""
+
 _CLOSE = (b"connection", b"close")
 
 _LINGER_SECONDS = 1.0
@@ -40,7 +43,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._received_bytes = 0  # what it may have at most
         self._plain_head = b""  # what the parser is to read instead of the head that it has read
         self._is_refused = False
-        self._is_last = False  # the answer that comes next
+        self._is_last = getattr(self.server_state, DRAINING, False)  # the answer that comes next
 
     def answer_once_more(self) -> None:
         """The answer that comes next ends the connection. One on which nothing is asked any more stays open."""

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from ingest.app import create_app as create_ingest
+from ingest.routes import write_document
 from ingest.sns.source import sns_source
 from penstock.clickhouse.generations import Generations, LiveTables
 from penstock.clickhouse.migrate import check_version
@@ -109,6 +110,7 @@ async def open_query(settings: Settings, serving: Check) -> AsyncIterator[Shell]
                     "keys": control.follower.check,
                     "tables": lambda: check_version(generations),
                 },
+                document_beside=write_document if settings.serving.at_one_address else None,
             )
             yield app
     finally:

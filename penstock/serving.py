@@ -1,7 +1,7 @@
 """Serves an application over HTTP until told to stop, then lets go in order.
 
 With a drain, SIGTERM only begins the end: the process says that it is not ready, and goes on serving until balancers
-have noticed. Answers then end their connections, so that nobody comes back on one. Without, a balancer learns of it
+have noticed. Its answers end their connections, so that nobody comes back on one. Without, a balancer learns of it
 by requests that fail.
 """
 
@@ -21,7 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from penstock.errors import StartError, Unavailable
-from penstock.protocol import HttpProtocol
+from penstock.protocol import DRAINING, HttpProtocol
 
 _GRACE_SECONDS = 5
 """How long requests may take to finish after SIGTERM, the drain included; flushing comes after it, all within 10 s."""
@@ -69,7 +69,7 @@ class _Server(uvicorn.Server):
     """uvicorn's server with a word when it accepts requests, and one when it is told to stop.
 
     Args:
-        on_signal: given the signal's number; whether to go on for now.
+        on_signal: given the signal's number; whether to go on serving for now.
     """
 
     def __init__(
@@ -80,7 +80,8 @@ class _Server(uvicorn.Server):
         self._on_signal = on_signal
 
     def keep_no_connection(self) -> None:
-        """The next answer on each is its last."""
+        """The next answer on each is its last, also on those that are still to come."""
+        setattr(self.server_state, DRAINING, True)
         for connection in list(self.server_state.connections):
             if isinstance(connection, HttpProtocol):
                 connection.answer_once_more()
@@ -144,14 +145,14 @@ class Process:
 
     def _told_to_stop(self, number: int) -> bool:
         """At a signal while it serves: whether to go on for now."""
+        is_first = not self._ending.is_set()
+        self._begin_end()
         if number == signal.SIGINT or not self._drain_seconds:
-            self._end()
             return False
-        if not self._ending.is_set() and self._server:
-            _log.info("draining", seconds=self._drain_seconds)
-            self._begin_end()
+        if is_first and self._server:
             self._server.keep_no_connection()
             _later(self._drain_seconds, self._end)
+            _later(0, lambda: _log.info("draining", seconds=self._drain_seconds))  # a handler may interrupt another log
         return True
 
     def _end(self) -> None:

@@ -91,8 +91,11 @@ class Query(_Group):
 
 
 class Serving(_Group):
-    """How `ingest` and `query` end."""
+    """How `ingest` and `query` are reached."""
 
+    at_one_address: bool = Field(
+        False, description="A balancer sends both their requests: the OpenAPI document of query has the routes of both."
+    )
     drain_seconds: float = Field(
         0, ge=0, le=3, description="How long SIGTERM leaves them serving while /readyz fails, so that others are asked."
     )

@@ -10,7 +10,7 @@ from penstock.clickhouse.generations import LiveTables
 from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
 from penstock.destinations import Destinations
-from penstock.http import Check, Shell, describe, install, operation_routes
+from penstock.http import Check, Document, Shell, describe, install, operation_routes
 from penstock.rate_limit import read_limit
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
@@ -58,6 +58,7 @@ def create_app(
     metrics: Metrics,
     checks: Mapping[str, Check],
     beside: Beside = nullcontext,
+    document_beside: Document | None = None,
 ) -> Shell:
     """Builds the application; nothing runs before its lifespan does.
 
@@ -67,6 +68,7 @@ def create_app(
         contacts: knows whom an id stands for.
         registrar: has the segments and workflows.
         checks: what `/readyz` asks.
+        document_beside: the OpenAPI document of other processes at the same address.
         beside: entered before the first request and left after the last, for what keeps `authenticate` up to date.
     """
     reader = Reader(live, settings, metrics)
@@ -92,7 +94,8 @@ def create_app(
             metrics=metrics,
         )
     )
-    return install(app, metrics, origins=settings.query.cors_origins, access=settings.log.access)
+    access, origins = settings.log.access, settings.query.cors_origins
+    return install(app, metrics, origins=origins, access=access, beside=document_beside)
 
 
 def query_routes(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import httpx
+
 from tests.containers.compose import Compose, env_file
-from tests.containers.docker import DockerFailed
+from tests.containers.docker import DockerFailed, need
 from tests.containers.engine import compose_command, engine
 from tests.containers.images import Images, is_stand_in, pinned
 from tests.containers.proof import Failed, Proof, Report, taken_down
@@ -21,6 +24,13 @@ _SETTINGS = {
 }
 
 
+_EXPECTED = (
+    *(Failed, AssertionError, TimeoutError, DockerFailed, ServiceUnavailable),
+    *(subprocess.SubprocessError, httpx.HTTPError, OSError),
+)
+"""What says by itself what is wrong."""
+
+
 def main() -> int:
     """The exit code: 0 where everything holds."""
     parser = argparse.ArgumentParser(prog="python -m tests.containers", description=__doc__)
@@ -29,7 +39,7 @@ def main() -> int:
     report = Report()
     try:
         prove(report, with_suite=not options.without_suite)
-    except (Failed, AssertionError, TimeoutError, DockerFailed, ServiceUnavailable) as problem:
+    except _EXPECTED as problem:
         print(f"\nFAILED: {problem}", file=sys.stderr)
         return 1
     print(f"\n{report.summary()}")
@@ -39,7 +49,8 @@ def main() -> int:
 def prove(report: Report, *, with_suite: bool) -> None:
     """All of it, from a bare machine on."""
     with engine(report.say) as docker, tempfile.TemporaryDirectory(prefix="penstock-containers-") as directory:
-        images = Images(docker, report.say)
+        need("curl", "curl", report.say)
+        images = Images(docker, report.say, installs=True)
         chosen = {variable: images.get(variable) for variable in pinned()}
         for variable, image in chosen.items():
             report.note(f"{variable.removesuffix('_IMAGE').lower()}: {image}{' (stand-in)' * is_stand_in(image)}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from tests.support.services import LOOPBACK, REPOSITORY
 
 FILE = "docker-compose.yml"
 PROJECT = "penstock-test"
+_INTERPOLATED = frozenset(re.findall(r"\$\{(\w+)", (REPOSITORY / FILE).read_text(encoding="utf-8")))
+"""What the file takes from outside. The environment would go before the env file, so it must not have any of it."""
+
 PROCESSES = ("ingest", "consume", "query")
 """What can be scaled."""
 
@@ -41,6 +46,11 @@ class Container:
     def exit_code(self) -> int:
         """0 also while it runs."""
         return int(self.details["State"]["ExitCode"])
+
+    @property
+    def finished_at(self) -> float:
+        """When it ended, in seconds since 1970."""
+        return datetime.fromisoformat(self.details["State"]["FinishedAt"][:19] + "+00:00").timestamp()
 
     def address(self, network: str) -> str:
         """Where this machine reaches it."""
@@ -97,6 +107,7 @@ class Compose:
         return run(
             self._line(*arguments),
             environment=self.docker.environment,
+            without=_INTERPOLATED,
             directory=REPOSITORY,
             timeout_seconds=timeout_seconds,
         )
@@ -146,7 +157,8 @@ class Compose:
     def _captured(self, line: list[str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             line,
-            env={**os.environ, **self.docker.environment},
+            env={name: value for name, value in os.environ.items() if name not in _INTERPOLATED}
+            | self.docker.environment,
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def need(program: str, package: str, say: Callable[[str], None]) -> None:
     """Installs Debian's package where the program is missing.
 
     Raises:
-        ServiceUnavailable: this is not Debian, or not root.
+        ServiceUnavailable: this is not Debian, or not root, or the package is not to be had.
     """
     if shutil.which(program):
         return
@@ -31,8 +31,11 @@ def need(program: str, package: str, say: Callable[[str], None]) -> None:
         raise ServiceUnavailable(f"{program} is missing, and cannot be installed from here: install {package} first")
     say(f"installing {package}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    run(["apt-get", "update", "-qq"], environment=quiet)
-    run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", package], environment=quiet)
+    try:
+        run(["apt-get", "update", "-qq"], environment=quiet)
+        run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", package], environment=quiet)
+    except DockerFailed as failed:
+        raise ServiceUnavailable(str(failed)) from None
 
 
 class Docker:
@@ -85,10 +88,14 @@ def run(
     command: Sequence[str | Path],
     *,
     environment: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
     directory: Path | None = None,
     timeout_seconds: float = 900,
 ) -> str:
     """Runs a program that must succeed; what it printed.
+
+    Args:
+        environment: in addition to this process's, of which the names in `without` are left out.
 
     Raises:
         DockerFailed: it did not, or took too long.
@@ -97,7 +104,7 @@ def run(
     try:
         done = subprocess.run(
             list(map(str, command)),
-            env={**os.environ, **(environment or {})},
+            env={name: value for name, value in os.environ.items() if name not in without} | dict(environment or {}),
             cwd=directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -1,20 +1,25 @@
 """A Docker engine on a bare Debian machine, and compose.
 
 Where an engine answers, it is used. Else, as root, Debian's packages are installed and an engine of our own is started,
-with its data in ~/.cache/penstock-tests, so that images are built once; it is ended when the work is done.
+with its data in ~/.cache/penstock-tests, so that images are built once; it is ended when the work is done. (Where
+installing starts the machine's own, as systemd does, that one is used, and stays.)
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import os
+import platform
 import shutil
+import signal
 import ssl
 import subprocess
 import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.containers.docker import Docker, DockerFailed, need, run
@@ -25,9 +30,11 @@ COMPOSE_VERSION = "v2.40.3"
 _COMPOSE = "github.com/docker/compose/v2/cmd"
 
 _TOOLCHAIN = "v0.0.1-go1.24.9.linux-amd64"
+_TOOLCHAIN_SHA256 = "2a683c9c1d65a0e221519c21850a3ed5fe5ff287d39d74e35e4af7ceb9e333b2"
 _TOOLCHAIN_URL = f"https://proxy.golang.org/golang.org/toolchain/@v/{_TOOLCHAIN}.zip"
 
-_PACKAGES = {"dockerd": "docker.io", "docker": "docker.io", "iptables": "iptables"}
+_PACKAGES = {"dockerd": "docker.io", "docker": "docker-cli", "iptables": "iptables"}
+"""Program to package. The first brings the second in some releases of Debian, and not in others."""
 
 Say = Callable[[str], None]
 
@@ -39,18 +46,20 @@ def engine(say: Say) -> Iterator[Docker]:
     Raises:
         ServiceUnavailable: there is none, and none can be started here.
     """
-    for program, package in _PACKAGES.items():
-        need(program, package, say)
     found = Docker()
-    if version := found.version():
-        say(f"engine {version} was running")
+    if not found.version():
+        for program, package in _PACKAGES.items():
+            need(program, package, say)
+    if version := found.version():  # also where installing it has started it
+        say(f"engine {version} runs")
         yield found
         return
     data = cache_dir() / "docker"
     data.mkdir(parents=True, exist_ok=True)
-    with _alone(data), tempfile.TemporaryDirectory(prefix="penstock-docker-") as directory:
+    pid_file = data.with_suffix(".pid")
+    with _alone(data, pid_file), tempfile.TemporaryDirectory(prefix="penstock-docker-") as directory:
         docker = Docker(f"unix://{directory}/docker.sock")
-        places = {"--data-root": data, "--exec-root": f"{directory}/exec", "--pidfile": f"{directory}/pid"}
+        places = {"--data-root": data, "--exec-root": f"{directory}/exec", "--pidfile": pid_file}
         arguments = [f"{option}={place}" for option, place in places.items()]
         process = Process(["dockerd", f"--host={docker.host}", *arguments], log_file=Path(directory) / "dockerd.log")
         process.start()
@@ -67,17 +76,26 @@ def engine(say: Say) -> Iterator[Docker]:
 
 
 @contextmanager
-def _alone(data: Path) -> Iterator[None]:
+def _alone(data: Path, pid_file: Path) -> Iterator[None]:
     """Two engines cannot share their data: this is the only run that has them, and what an earlier one left is ended."""
     with data.with_suffix(".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ServiceUnavailable(f"another run has an engine on {data}: wait for its end") from None
-        left = ["--full", f"dockerd .*--data-root={data} "]
-        subprocess.run(["pkill", *left], check=False)
-        wait_until(lambda: subprocess.run(["pgrep", *left], capture_output=True, check=False).returncode, 30, "its end")
+        if left := _engine_of(pid_file):
+            os.kill(left, signal.SIGTERM)
+            wait_until(lambda: not _engine_of(pid_file), 60, "the engine of an earlier run to end")
         yield
+
+
+def _engine_of(pid_file: Path) -> int:
+    """The engine that the file names and that runs; 0 where none does."""
+    with suppress(OSError, ValueError):
+        pid = int(pid_file.read_text(encoding="ascii"))
+        if b"dockerd" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return pid
+    return 0
 
 
 def compose_command(docker: Docker, say: Say) -> list[str]:
@@ -128,8 +146,14 @@ def _go(say: Say) -> Path:
     if not program.exists():
         say("fetching a Go toolchain (80 MB, once)")
         archive = cache_dir() / "go.zip"
+        if platform.machine() != "x86_64":
+            raise ServiceUnavailable(
+                "compose is missing, and a Go to build it is fetched for x86_64 alone: install Go 1.21"
+            )
         with urllib.request.urlopen(_TOOLCHAIN_URL, context=ssl.create_default_context(), timeout=300) as answer:
             archive.write_bytes(answer.read())
+        if hashlib.sha256(archive.read_bytes()).hexdigest() != _TOOLCHAIN_SHA256:
+            raise ServiceUnavailable(f"what {_TOOLCHAIN_URL} gave is not what it was")
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(root)
         archive.unlink()

@@ -33,9 +33,10 @@ _BRIDGE_NEEDS = ("chdb", "lz4", "zstandard")
 
 
 def pinned() -> dict[str, str]:
-    """Variable to image, as images.env has them."""
+    """Variable to image, as images.env has them, or the environment in its place."""
     lines = (REPOSITORY / "images.env").read_text(encoding="utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    named = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return {variable: os.environ.get(variable) or image for variable, image in named.items()}
 
 
 def is_stand_in(image: str) -> bool:
@@ -48,11 +49,13 @@ class Images:
 
     Args:
         say: told before something that takes long.
+        installs: whether programs that are missing may be installed.
     """
 
-    def __init__(self, docker: Docker, say: Callable[[str], None]) -> None:
+    def __init__(self, docker: Docker, say: Callable[[str], None], *, installs: bool = False) -> None:
         self._docker = docker
         self._say = say
+        self._installs = installs
 
     def get(self, variable: str) -> str:
         """The image for one of `pinned`; it is in the engine then.
@@ -78,7 +81,7 @@ class Images:
     def _stand_in(self, name: str) -> str:
         base = self._debian(name) if name in _DEBIAN else self._stand_in("python")
         if name == "kafka":
-            need("mvn", "maven", self._say)
+            self._need("mvn", "maven")
         with _context(name) as directory:
             tag = f"{PREFIX}/{name}:{_digest(directory, base)}"
             if not self._has(tag):
@@ -89,6 +92,14 @@ class Images:
                     raise ServiceUnavailable(str(failed)) from None
         return tag
 
+    def _need(self, program: str, package: str) -> None:
+        if self._installs:
+            need(program, package, self._say)
+        elif shutil.which(program) is None:
+            raise ServiceUnavailable(
+                f"an image cannot be pulled, and {program} is missing, with which it could be built"
+            )
+
     def _debian(self, name: str) -> str:
         """A system with nothing but what is needed, made by Debian's own tool from Debian's packages."""
         release, packages = _DEBIAN[name]
@@ -97,7 +108,7 @@ class Images:
             return tag
         if os.geteuid() != 0:
             raise ServiceUnavailable("no image can be pulled, and only root can make one from Debian's packages")
-        need("mmdebstrap", "mmdebstrap", self._say)
+        self._need("mmdebstrap", "mmdebstrap")
         self._say(f"making {tag} from Debian's packages")
         with tempfile.TemporaryDirectory(prefix="penstock-debian-") as directory:
             archive = Path(directory) / "base.tar"

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from tests.containers.docker import Docker
 from tests.support.clickhouse_server import TakesFaults, pings
 from tests.support.kafka_broker import FAST_RETURN, FAST_START, broker_settings, knows_itself
 from tests.support.services import LOOPBACK, free_port, wait_until
@@ -23,9 +24,18 @@ from tests.support.services import LOOPBACK, free_port, wait_until
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", LOOPBACK)
 
-LABEL = "penstock-test"
+_OWNER = "penstock-test.owner"
+"""A label: the process whose container it is."""
 
 _STOP_SECONDS = 30
+
+
+def remove_abandoned(docker: Docker) -> None:
+    """Removes the containers of runs that ended without doing it."""
+    shown = docker("ps", "--all", f"--filter=label={_OWNER}", f'--format={{{{.ID}}}} {{{{.Label "{_OWNER}"}}}}')
+    owners = dict(line.split() for line in shown.splitlines())
+    if left := [one for one, owner in owners.items() if not Path(f"/proc/{owner}").exists()]:
+        docker("rm", "--force", "--volumes", *left)
 
 
 class ServiceContainer(ABC):
@@ -80,7 +90,9 @@ class ServiceContainer(ABC):
         try:
             wait_until(self._is_ready, self.ready_within_seconds, f"{self.image} to answer")
         except TimeoutError as late:
-            raise TimeoutError(f"{late}\n{self._container.logs(tail=40).decode(errors='replace')}") from None
+            said = self._container.logs(tail=40).decode(errors="replace")
+            self._made.stop()
+            raise TimeoutError(f"{late}\n{said}") from None
 
     def stop(self) -> int:
         self.resume()
@@ -122,7 +134,7 @@ class ServiceContainer(ABC):
         for name, value in self.variables().items():
             made.with_env(name, value)
         made.ports[f"{self.inner_port}/tcp"] = (self.host, self.port)  # type: ignore[assignment] # with_bind_ports would open it to the network
-        return made.with_kwargs(labels={LABEL: "1"})
+        return made.with_kwargs(labels={_OWNER: str(os.getpid())})
 
 
 class KafkaContainer(ServiceContainer):

@@ -27,12 +27,14 @@ class Answer:
     Attributes:
         started: when it was sent, on the monotonic clock.
         status: 0 where there was no answer.
+        client: who sent it.
     """
 
     started: float
     seconds: float
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
+    client: str = ""
 
 
 class Load:
@@ -85,9 +87,9 @@ class Load:
         with httpx.Client(timeout=20) as http:
             while not self._stopping.wait(self._pause_seconds):
                 key, number = f"{thread}-{number}", number + 1
-                self._until_acknowledged(http, urls[number % len(urls)], key)
+                self._until_acknowledged(http, urls[number % len(urls)], key, f"writer {thread}")
 
-    def _until_acknowledged(self, http: httpx.Client, url: str, key: str) -> None:
+    def _until_acknowledged(self, http: httpx.Client, url: str, key: str, client: str) -> None:
         body = {"event": NAME, "email": f"user{len(key) % 3}.{key[-1]}@example.com"}
         headers = {**self._project.tracking, "Idempotency-Key": key}
         while time.monotonic() < self._give_up_at:
@@ -95,9 +97,10 @@ class Load:
             try:
                 answer = http.post(f"{url}/v1/track", headers=headers, json=body)
             except httpx.HTTPError:
-                self.answers.append(Answer(started, time.monotonic() - started, 0))
+                self.answers.append(Answer(started, time.monotonic() - started, 0, client=client))
             else:
-                self.answers.append(Answer(started, time.monotonic() - started, answer.status_code, answer.headers))
+                seconds = time.monotonic() - started
+                self.answers.append(Answer(started, seconds, answer.status_code, answer.headers, client))
                 if answer.status_code == 200:
                     self.acknowledged.add(answer.json()["event"])
                     return

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from tests.containers.docker import Docker
+from tests.containers.docker import Docker, DockerFailed
 from tests.containers.images import CLICKHOUSE, KAFKA, Images, is_stand_in
+from tests.support.containers import remove_abandoned
 from tests.support.services import ServiceUnavailable
 
 VARIABLE = "TEST_SERVICES"
@@ -70,12 +71,14 @@ def _decide(choice: str) -> Provider:
         return Provider("", "", f"{VARIABLE}=local")
     docker = Docker()
     version = docker.version()
+    if version:
+        remove_abandoned(docker)
     try:
         if not version:
             raise ServiceUnavailable("no Docker engine answers")
         images = Images(docker, lambda text: print(text, flush=True))
         return Provider(images.get(KAFKA), images.get(CLICKHOUSE), f"Docker {version}")
-    except ServiceUnavailable as missing:
+    except (ServiceUnavailable, DockerFailed) as missing:
         if choice == "docker":
-            raise
+            raise ServiceUnavailable(str(missing)) from None
         return Provider("", "", str(missing).splitlines()[0])

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 PROGRAM = """
-import http.client, os, signal, threading, time
+import asyncio, http.client, os, signal, threading, time
 from contextlib import asynccontextmanager
 from penstock import serving
 from penstock.errors import Unavailable
@@ -21,6 +21,8 @@ def is_ready():
     return True
 
 async def app(scope, receive, send):
+    if scope["path"] == "/slow":
+        await asyncio.sleep(1)
     await send({{"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]}})
     await send({{"type": "http.response.body", "body": b""}})
 
@@ -32,8 +34,8 @@ async def parts():
 listener = serving.bind("127.0.0.1", 0)
 port = listener.getsockname()[1]
 
-def ask(connection):
-    connection.request("GET", "/")
+def ask(connection, path="/"):
+    connection.request("GET", path)
     answer = connection.getresponse()
     answer.read()
     print("ready" if is_ready() else "draining", answer.status, answer.getheader("connection"), flush=True)
@@ -74,12 +76,18 @@ def test_after_sigterm_it_is_not_ready_and_serves_on_and_answers_end_their_conne
 
 
 def test_new_connections_are_served_while_it_drains() -> None:
-    assert lines(f"{TOLD}ask(connect())") == [*SERVED, "draining 200 None", "closed", "ended"]
+    assert lines(f"{TOLD}ask(connect())") == [*SERVED, "draining 200 close", "closed", "ended"]
 
 
 def test_a_second_sigterm_changes_nothing() -> None:
     again = "os.kill(os.getpid(), signal.SIGTERM); ask(connect())"
-    assert lines(TOLD + again) == [*SERVED, "draining 200 None", "closed", "ended"]
+    assert lines(TOLD + again) == [*SERVED, "draining 200 close", "closed", "ended"]
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_a_request_that_is_under_way_is_finished(number: str) -> None:
+    told = f"threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.{number})).start()"
+    assert lines(f"{told}; ask(kept, '/slow')") == [*SERVED, "draining 200 close", "closed", "ended"]
 
 
 @pytest.mark.parametrize("before", ["", TOLD])

@@ -12,10 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ingest.accept import ItemBody, TrackBody
 from ingest.mail import MailBody
+from ingest.routes import write_document
 from ingest.sns.message import SnsMessage
 from ingest.subscription import SubscriptionBody
 from penstock.errors import LogUnavailable
-from penstock.http import Check, describe, install, operation_routes
+from penstock.http import Check, complete_document, describe, install, operation_routes
 from penstock.telemetry import Metrics
 from schemas.names import MAIL_EVENTS
 from schemas.wire import BatchItem, TrackRequest
@@ -235,3 +236,15 @@ async def test_what_is_accepted_is_valid_by_the_description_too(api: Api) -> Non
     TrackRequest.model_validate(item)
     BatchItem.model_validate(item)
     assert (await api.batched([item]))["accepted"] == 1
+
+
+async def test_a_process_beside_ingest_can_describe_its_routes_too(document: dict[str, Any]) -> None:
+    app = FastAPI(**describe("other"))
+    app.add_api_route("/other", lambda: None)
+    complete_document(app, write_document)
+    for _ in range(2):
+        found = app.openapi()
+        assert found["paths"].keys() == {"/other", *(path for path in document["paths"] if path[1:4] in {"v1/", "web"})}
+        assert found["paths"]["/v1/track"] == document["paths"]["/v1/track"]
+        assert found["components"]["securitySchemes"] == document["components"]["securitySchemes"]
+        assert references(found) <= {f"#/components/schemas/{name}" for name in found["components"]["schemas"]}

@@ -1,0 +1,33 @@
+-- Requests wait for a process instead of being refused, and no process gets one before it said that it is ready.
+
+local LONGEST_MS = 15000
+local LOOK_MS = 100
+
+-- Lets a request wait while no process of its backend is ready, as when all of them are restarted at once: the client gets
+-- its answer some seconds later instead of an error. Nothing of the request has been sent to anybody yet. The
+-- configuration bounds how many may wait, so that those who wait for one backend leave room for the other's.
+core.register_action("wait", { "http-req" }, function(txn, backend)
+    local waited = 0
+    repeat
+        core.msleep(LOOK_MS)
+        waited = waited + LOOK_MS
+    until txn.f:nbsrv(backend) > 0 or waited >= LONGEST_MS
+end, 1)
+
+-- A server that has a new address counts as ready until its first check failed. So it is taken out at once, and its first
+-- check that succeeds brings it in. (HAProxy 3.1 and later can be told so: `init-state down`.)
+core.register_task(function()
+    local known = {}
+    while true do
+        for _, backend in pairs(core.backends) do
+            for name, server in pairs(backend.servers) do
+                local place, address = backend.name .. "/" .. name, server:get_addr()
+                if known[place] ~= address then
+                    known[place] = address
+                    server:check_force_down()
+                end
+            end
+        end
+        core.msleep(20)
+    end
+end)
