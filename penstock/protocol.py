@@ -39,7 +39,8 @@ class HttpProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._whole_head = self.headers  # the head that was complete last: another one in `headers` is still coming
-        self._head_bytes = 0  # that came of it, but for what came in one piece with its beginning
+        self._first_bytes = 0  # of the piece in which the last head began: what came of it there, at most
+        self._head_bytes = 0  # that came of it since then
         self._received_bytes = 0  # what it may have at most
         self._plain_head = b""  # what the parser is to read instead of the head that it has read
         self._is_refused = False
@@ -56,7 +57,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._is_refused:
             return
         self._unset_keepalive_if_required()
-        self._received_bytes = self._head_bytes + len(data)
+        self._received_bytes = self._first_bytes + self._head_bytes + len(data)
         begun = self.headers
         try:
             try:
@@ -67,7 +68,9 @@ class HttpProtocol(HttpToolsProtocol):
             if not self._is_refused:
                 self.send_400_response("Invalid HTTP request received.")
             return
-        if begun is self.headers and begun is not self._whole_head:  # all of it was of one head
+        if begun is not self.headers:
+            self._first_bytes = len(data)
+        elif begun is not self._whole_head:  # all of it was of one head
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse_head()

@@ -275,6 +275,15 @@ async def test_a_head_over_64_kib_is_431_and_the_end_of_the_connection(head: byt
         assert await client.is_closed()
 
 
+@pytest.mark.parametrize("first", [100, 30_000, MAX_HEAD_BYTES])
+async def test_a_head_over_64_kib_is_431_in_whatever_pieces_it_comes(first: int) -> None:
+    head = request("GET", "/framed", X="x" * MAX_HEAD_BYTES)
+    async with recorded() as (transport, send):
+        await send(head[:first])
+        await send(head[first:])
+        assert transport.written[0].startswith(b"HTTP/1.1 431 ")
+
+
 @pytest.mark.parametrize("beginning", [b"GET /", b"GET / HTTP/1.1\r\nX: "])
 async def test_of_a_head_without_an_end_no_more_is_kept(beginning: bytes) -> None:
     async with recorded() as (transport, send):
