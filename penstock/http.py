@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -376,6 +377,9 @@ def complete_document(app: FastAPI, beside: Document | None = None) -> None:
 Check = Callable[[], None]
 """Returns where its part can do its work, raises Unavailable where not."""
 
+PROCESS = "process"
+"""The check that balancers act on: `/readyz` names it while this process starts or ends, so that another is asked."""
+
 
 def operation_routes(metrics: Metrics, checks: Mapping[str, Check]) -> APIRouter:
     """`/healthz`, `/readyz`, `/metrics`, and `/`, which leads a browser to the documentation.
@@ -384,6 +388,7 @@ def operation_routes(metrics: Metrics, checks: Mapping[str, Check]) -> APIRouter
         checks: by the name that `/readyz` shows; they may block and run in a thread.
     """
     router = APIRouter(tags=["operation"], route_class=ExactRoute)
+    was_ready = Event()
 
     @router.get("/healthz", summary="The process is alive")
     async def healthz() -> dict[str, str]:
@@ -393,7 +398,10 @@ def operation_routes(metrics: Metrics, checks: Mapping[str, Check]) -> APIRouter
     def readyz(request: Request) -> Response:
         missing = {name: reason for name, check in checks.items() if (reason := _reason(check))}
         if not missing:
+            was_ready.set()
             return as_starlette(RawResponse(200, b'{"status":"ready"}'))
+        if PROCESS in checks and not was_ready.is_set():
+            missing.setdefault(PROCESS, "it was not ready yet")
         text = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
         return as_starlette(error_response(Unavailable(f"Not ready: {text}"), request.state.request_id))
 

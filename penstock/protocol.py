@@ -4,6 +4,7 @@
 - A wish to go on with another protocol is ignored (RFC 9110, 7.8), as we speak no other: Java's client and `curl
   --http2` ask each plain connection for HTTP/2. The parser would take what comes behind the head for that protocol, and
   with it the body; so it is made anew and given the head once more, without the wish.
+- While the server drains, an answer is the last on its connection.
 - Whole answers are taken (`penstock.http.ANSWER`) and written at once. In ASGI's two parts, an answer is two system
   calls and two packets, and each wakes the other side. Writing once, without checking again what is ours, took a fifth
   off the processor time of a tracked event.

@@ -18,7 +18,7 @@ from penstock.clock import SystemClock
 from penstock.contacts import ContactDirectory, Polling, TailEnds
 from penstock.control import Control, control_of
 from penstock.eventlog.kafka import KafkaLog
-from penstock.http import Check, Shell, describe, install, operation_routes
+from penstock.http import PROCESS, Check, Shell, describe, install, operation_routes
 from penstock.opening import make_tables
 from penstock.segments import FollowedSegments
 from penstock.settings import Settings
@@ -72,7 +72,7 @@ async def open_ingest(settings: Settings, serving: Check) -> AsyncIterator[Shell
                 authenticate=control.ring,
                 clock=SystemClock(),
                 metrics=metrics,
-                checks={"process": serving, "log": log.check, "keys": control.follower.check},
+                checks={PROCESS: serving, "log": log.check, "keys": control.follower.check},
                 sns=sns,
                 contacts=contacts,
                 segments=FollowedSegments(control),
@@ -106,7 +106,7 @@ async def open_query(settings: Settings, serving: Check) -> AsyncIterator[Shell]
                 authenticate=control.ring,
                 metrics=Metrics(),
                 checks={
-                    "process": serving,
+                    PROCESS: serving,
                     "keys": control.follower.check,
                     "tables": lambda: check_version(generations),
                 },

@@ -29,8 +29,10 @@ _GRACE_SECONDS = 5
 _LAST_RESORT_SECONDS = 8
 """A call that hangs in a dead disk or server cannot be ended: after so long the process ends with it."""
 
-_KEEP_ALIVE_SECONDS = 75
-"""Longer than balancers keep an idle connection (60 s is usual): the side that asks must be the one that closes."""
+_KEEP_ALIVE_SECONDS = 5
+_KEEP_ALIVE_BEHIND_SECONDS = 75
+"""Of idle connections, without and with a balancer in front. These keep few, for up to 60 s, and must close them first:
+what is sent as the other side closes is lost."""
 
 _BACKLOG = 2048
 
@@ -192,7 +194,7 @@ class Process:
             http=HttpProtocol,
             proxy_headers=False,
             ws="none",
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=_KEEP_ALIVE_BEHIND_SECONDS if self._drain_seconds else _KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS - math.ceil(self._drain_seconds),
         )
         self._server = _Server(config, on_started, self._told_to_stop)

@@ -13,6 +13,7 @@ from unittest.mock import patch
 import httpx
 
 from tests.containers.compose import Compose
+from tests.containers.images import is_stand_in
 from tests.support.deployments import Deployment
 from tests.support.services import Process, wait_until
 
@@ -30,6 +31,7 @@ class Composed(Deployment):
         self.ingest_urls = [compose.url]
         self.query_url = compose.url
         self.host = compose.gateway()
+        self.has_old_proxy = is_stand_in(compose.variables["HAPROXY_IMAGE"])
         self._addresses = {one.service: one.address("storage") for one in compose.containers("kafka", "clickhouse")}
 
     def environment(self) -> dict[str, str]:

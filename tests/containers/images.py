@@ -1,7 +1,8 @@
 """The images of containers: the official ones that images.env names where they can be had, else stand-ins.
 
 A stand-in is built here from Debian's packages, PyPI and Maven (`stand_ins/`), keeps what compose and the tests rely on of
-the image that it stands in for, and is tagged with a digest of what it is made of: it is built once.
+the image that it stands in for, and is tagged with a digest of what it is made of: it is built once. (Debian's packages
+are as new as they were then.)
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Images:
     def _debian(self, name: str) -> str:
         """A system with nothing but what is needed, made by Debian's own tool from Debian's packages."""
         release, packages = _DEBIAN[name]
-        tag = f"{PREFIX}/debian-{name}:{release}"
+        tag = f"{PREFIX}/debian-{name}:{release}-{hashlib.sha256(packages.encode()).hexdigest()[:6]}"
         if self._has(tag):
             return tag
         if os.geteuid() != 0:

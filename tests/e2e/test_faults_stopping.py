@@ -36,6 +36,27 @@ def status(call: Callable[[], httpx.Response]) -> int:
     return answer.status_code
 
 
+@pytest.mark.parametrize("command", ["ingest", "query"])
+def test_a_process_that_drains_says_so_and_serves_on(mended: ScaledOut, command: str) -> None:
+    project = mended.create_project()
+    event = {"event": "drains", "email": "ada@example.com"}
+    with (
+        patient(mended, command, PENSTOCK_SERVING__DRAIN_SECONDS="3") as (process, url),
+        ThreadPoolExecutor(1) as pool,
+    ):
+
+        def work() -> int:
+            if command == "query":
+                return status(lambda: httpx.get(f"{url}/events", headers=project.reading))
+            return status(lambda: httpx.post(f"{url}/v1/track", headers=project.tracking, json=event))
+
+        wait_until(lambda: work() == 200, 10, "it to know the key")
+        end = pool.submit(process.terminate, 10)
+        wait_until(lambda: "process: " in httpx.get(f"{url}/readyz").text, 2, "it to say that it ends")
+        assert work() == 200
+        assert end.result() == 0
+
+
 def test_sigterm_ends_reads_and_writes_that_hang(mended: ScaledOut, broker: Broker, bridge: Bridge) -> None:
     project = mended.create_project()
     event = {"event": "hangs", "email": "ada@example.com"}

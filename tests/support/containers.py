@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -33,9 +34,20 @@ _STOP_SECONDS = 30
 def remove_abandoned(docker: Docker) -> None:
     """Removes the containers of runs that ended without doing it."""
     shown = docker("ps", "--all", f"--filter=label={_OWNER}", f'--format={{{{.ID}}}} {{{{.Label "{_OWNER}"}}}}')
-    owners = dict(line.split() for line in shown.splitlines())
-    if left := [one for one, owner in owners.items() if not Path(f"/proc/{owner}").exists()]:
+    owners = dict(line.split(maxsplit=1) for line in shown.splitlines())
+    if left := [one for one, owner in owners.items() if _is_gone(*owner.rsplit("/", 1))]:
         docker("rm", "--force", "--volumes", *left)
+
+
+def _is_gone(host: str, pid: str) -> bool:
+    """Of another host's processes nothing is known."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return host == socket.gethostname()
+    except PermissionError:
+        pass
+    return False
 
 
 class ServiceContainer(ABC):
@@ -134,7 +146,7 @@ class ServiceContainer(ABC):
         for name, value in self.variables().items():
             made.with_env(name, value)
         made.ports[f"{self.inner_port}/tcp"] = (self.host, self.port)  # type: ignore[assignment] # with_bind_ports would open it to the network
-        return made.with_kwargs(labels={_OWNER: str(os.getpid())})
+        return made.with_kwargs(labels={_OWNER: f"{socket.gethostname()}/{os.getpid()}"})
 
 
 class KafkaContainer(ServiceContainer):

@@ -63,6 +63,8 @@ class Deployment(ABC):
     query_url: str
     host: str = LOOPBACK
     """This machine's address, as the product sees it."""
+    has_old_proxy: bool = False
+    """Whether the HAProxy of the stand-in is in front."""
 
     def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         """`settings`: variables beyond those that the form needs."""

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from penstock import serving
+from penstock.http import PROCESS
 from penstock.protocol import MAX_HEAD_BYTES
 from tests.support.services import REPOSITORY
 
@@ -63,8 +64,8 @@ def test_every_variable_of_the_compose_file_is_in_the_docs() -> None:
     assert set(re.findall(r"`([A-Z][A-Z_]+)`", table)) == named
 
 
-def test_the_proxy_closes_idle_connections_before_the_processes_do() -> None:
-    assert proxied(r"^\s+timeout http-keep-alive (\d+)s") < serving._KEEP_ALIVE_SECONDS
+def test_the_proxy_keeps_idle_clients_for_less_than_the_processes_keep_the_proxy() -> None:
+    assert proxied(r"^\s+timeout http-keep-alive (\d+)s") < serving._KEEP_ALIVE_BEHIND_SECONDS
 
 
 def test_the_proxy_lets_the_processes_refuse_heads_that_are_too_long() -> None:
@@ -76,6 +77,10 @@ def test_the_proxy_sees_that_a_process_drains_long_before_it_ends() -> None:
     every_ms, times = proxied(r"check inter (\d+)ms"), proxied(r"inter \d+ms fall (\d+)")
     drain = SERVICES["ingest"]["environment"]["PENSTOCK_SERVING__DRAIN_SECONDS"]
     assert every_ms * times * 2 <= drain * 1000
+
+
+def test_the_proxy_leaves_out_whom_readyz_says_to() -> None:
+    assert f'http-check expect ! rstring "{PROCESS}: "' in HAPROXY
 
 
 @pytest.mark.parametrize("name", ["ingest", "query"])

@@ -16,7 +16,7 @@ from ingest.routes import write_document
 from ingest.sns.message import SnsMessage
 from ingest.subscription import SubscriptionBody
 from penstock.errors import LogUnavailable
-from penstock.http import Check, complete_document, describe, install, operation_routes
+from penstock.http import PROCESS, Check, complete_document, describe, install, operation_routes
 from penstock.telemetry import Metrics
 from schemas.names import MAIL_EVENTS
 from schemas.wire import BatchItem, TrackRequest
@@ -73,6 +73,31 @@ async def test_readyz_names_everything_that_is_missing(tmp_path: Path) -> None:
         assert "keys: not read" in error["message"]
         assert "tables" not in error["message"]
         assert (await api.client.get("/healthz")).status_code == 200
+
+
+async def test_readyz_names_the_process_until_it_was_ready_once_and_when_it_ends(tmp_path: Path) -> None:
+    """Not in between, where another process would do no better."""
+    failing: set[str] = set()
+
+    def check(name: str) -> Check:
+        def made() -> None:
+            if name in failing:
+                raise LogUnavailable("away")
+
+        return made
+
+    async with serving(tmp_path, checks={PROCESS: check(PROCESS), "log": check("log")}) as api:
+
+        async def missing(*names: str) -> str:
+            failing.clear()
+            failing.update(names)
+            answer = await api.client.get("/readyz")
+            return "" if answer.status_code == 200 else str(answer.json()["message"])
+
+        assert await missing("log") == "Not ready: log: away; process: it was not ready yet"
+        assert await missing() == ""
+        assert await missing("log") == "Not ready: log: away"
+        assert await missing(PROCESS, "log") == "Not ready: process: away; log: away"
 
 
 async def test_readyz_tells_of_a_log_that_cannot_store_and_of_its_recovery(api: Api) -> None:
