@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -64,9 +65,10 @@ def test_reads_of_one_project_do_not_wait_for_all_reads_of_another(
     async def flood(http: httpx.AsyncClient) -> None:
         nonlocal answered
         while True:
-            answer = await http.get("/events", params={"limit": 1000})
-            assert answer.status_code == 200, answer.text
-            answered += 1
+            with suppress(httpx.TransportError):  # one that was read so late that it was closed
+                answer = await http.get("/events", params={"limit": 1000})
+                assert answer.status_code == 200, answer.text
+                answered += 1
 
     async def scenario() -> float:
         reads = 20

@@ -74,13 +74,14 @@ def mutated(text: str, changes: list[tuple[int, str, str]]) -> str:
 
 
 def is_json(text: str) -> bool:
-    """What the standard library says, made strict: no NaN, and nothing that is no Unicode."""
+    """What the standard library says, made strict: no NaN, and nothing that is no Unicode, also where a later copy of a
+    key hides it."""
 
     def refuse(constant: str) -> Any:
         raise ValueError(constant)
 
     try:
-        value = json.loads(text, parse_int=str, parse_float=str, parse_constant=refuse)
+        value = json.loads(text, object_pairs_hook=list, parse_int=str, parse_float=str, parse_constant=refuse)
         json.dumps(value, ensure_ascii=False).encode()
     except ValueError:
         return False
@@ -127,6 +128,7 @@ def test_the_depth_is_what_a_parser_counts(text: str) -> None:
 @example('"\\ud800"', [(0, "insert", " ")])
 @example('"\\ud800 text that follows"', [(0, "insert", " ")])
 @example('"\\udc00\\ud800"', [(0, "insert", " ")])
+@example('{"a":"\\ud800","a":"hidden"}', [(0, "insert", " ")])
 def test_json_is_what_a_strict_parser_takes(text: str, changes: list[tuple[int, str, str]]) -> None:
     sent = mutated(text, changes)
     try:
