@@ -396,7 +396,7 @@ def operation_routes(metrics: Metrics, checks: Mapping[str, Check]) -> APIRouter
 
     @router.get("/readyz", summary="The process can do its work; 503 names what is missing")
     def readyz(request: Request) -> Response:
-        missing = {name: reason for name, check in checks.items() if (reason := _reason(check))}
+        missing = _missing(checks)
         if not missing:
             was_ready.set()
             return as_starlette(RawResponse(200, b'{"status":"ready"}'))
@@ -414,6 +414,13 @@ def operation_routes(metrics: Metrics, checks: Mapping[str, Check]) -> APIRouter
         return Response(status_code=307, headers={"location": "/docs"})
 
     return router
+
+
+def _missing(checks: Mapping[str, Check]) -> dict[str, str]:
+    """Reason by name. While the process ends, that alone: balancers wait for it, and other checks may take long."""
+    if PROCESS in checks and (reason := _reason(checks[PROCESS])):
+        return {PROCESS: reason}
+    return {name: reason for name, check in checks.items() if (reason := _reason(check))}
 
 
 def _reason(check: Check) -> str:
