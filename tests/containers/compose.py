@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.containers.docker import Docker, DockerFailed, run
+from tests.containers.docker import Docker, DockerFailed, run, tried
 from tests.support.services import LOOPBACK, REPOSITORY
 
 FILE = "docker-compose.yml"
@@ -155,16 +155,12 @@ class Compose:
         ]
 
     def _captured(self, line: list[str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return tried(
             line,
-            env={name: value for name, value in os.environ.items() if name not in _INTERPOLATED}
-            | self.docker.environment,
-            cwd=REPOSITORY,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            check=False,
+            environment=self.docker.environment,
+            without=_INTERPOLATED,
+            directory=REPOSITORY,
+            timeout_seconds=timeout_seconds,
         )
 
 

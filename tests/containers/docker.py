@@ -92,17 +92,37 @@ def run(
     directory: Path | None = None,
     timeout_seconds: float = 900,
 ) -> str:
-    """Runs a program that must succeed; what it printed.
+    """Runs a program that must succeed; what it printed. See `tried`.
+
+    Raises:
+        DockerFailed: it did not, or took too long.
+    """
+    done = tried(
+        command, environment=environment, without=without, directory=directory, timeout_seconds=timeout_seconds
+    )
+    if done.returncode != 0:
+        raise DockerFailed(f"`{_shown(command)}` failed with {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}")
+    return done.stdout.strip()
+
+
+def tried(
+    command: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
+    directory: Path | None = None,
+    timeout_seconds: float = 900,
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program, whatever becomes of it.
 
     Args:
         environment: in addition to this process's, of which the names in `without` are left out.
 
     Raises:
-        DockerFailed: it did not, or took too long.
+        DockerFailed: it took too long.
     """
-    shown = " ".join(map(str, command))[:200]
     try:
-        done = subprocess.run(
+        return subprocess.run(
             list(map(str, command)),
             env={name: value for name, value in os.environ.items() if name not in without} | dict(environment or {}),
             cwd=directory,
@@ -113,7 +133,8 @@ def run(
             check=False,
         )
     except subprocess.TimeoutExpired as late:
-        raise DockerFailed(f"`{shown}` did not end within {timeout_seconds:g} s") from late
-    if done.returncode != 0:
-        raise DockerFailed(f"`{shown}` failed with {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}")
-    return done.stdout.strip()
+        raise DockerFailed(f"`{_shown(command)}` did not end within {timeout_seconds:g} s") from late
+
+
+def _shown(command: Sequence[str | Path]) -> str:
+    return " ".join(map(str, command))[:200]

@@ -30,7 +30,13 @@ class Breakable(Protocol):
         """It goes on."""
 
     def restart(self, *, kill: bool = False) -> None:
-        """Ends it if it runs, and starts it."""
+        """Ends it if it runs (gracefully, or at once), and starts it."""
+        if self.running:
+            if kill:
+                self.kill()
+            else:
+                self.stop()
+        self.start()
 
 
 class Broker(Breakable, Protocol):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from tests.containers.docker import Docker
+from tests.support.breakable import Breakable
 from tests.support.clickhouse_server import TakesFaults, pings
 from tests.support.kafka_broker import FAST_RETURN, FAST_START, broker_settings, knows_itself
 from tests.support.services import LOOPBACK, free_port, wait_until
@@ -50,7 +51,7 @@ def _is_gone(host: str, pid: str) -> bool:
     return False
 
 
-class ServiceContainer(ABC):
+class ServiceContainer(Breakable, ABC):
     """One service; see `tests.support.breakable`.
 
     Args:
@@ -123,14 +124,6 @@ class ServiceContainer(ABC):
     def resume(self) -> None:
         if self._made is not None and self._container.status == "paused":
             self._container.unpause()
-
-    def restart(self, *, kill: bool = False) -> None:
-        if self.running:
-            if kill:
-                self.kill()
-            else:
-                self.stop()
-        self.start()
 
     def __enter__(self) -> Self:
         self.start()

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import ClassVar, Self, TypeVar
 
 from tests.support import preloaded
+from tests.support.breakable import Breakable
 
 T = TypeVar("T")
 
@@ -268,7 +269,7 @@ def _kill_what_is_left() -> None:
         process.kill()
 
 
-class Service(ABC):
+class Service(Breakable, ABC):
     """A real service on loopback that a test starts, breaks and restarts.
 
     As a context manager it starts on entry; on exit it is killed, and its data directory removed if it made that itself
@@ -352,15 +353,6 @@ class Service(ABC):
     def resume(self) -> None:
         """SIGCONT."""
         self.process.resume()
-
-    def restart(self, *, kill: bool = False) -> None:
-        """End it if it runs (gracefully, or by SIGKILL), and start it on the same data and port."""
-        if self.running:
-            if kill:
-                self.kill()
-            else:
-                self.stop()
-        self.start()
 
     def __enter__(self) -> Self:
         self.start()
