@@ -28,7 +28,9 @@ from penstock.contacts import ContactDirectory
 from penstock.control import Control, control_of
 from penstock.errors import StartError
 from penstock.eventlog.sqlite import SqliteLog
-from penstock.http import Shell, describe, install, operation_routes
+from penstock.health import operation_routes
+from penstock.http import Shell, install
+from penstock.openapi import describe
 from penstock.opening import make_tables
 from penstock.operating import Workplace, answering
 from penstock.operations import OPERATIONS

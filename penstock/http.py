@@ -1,4 +1,4 @@
-"""What every HTTP answer has in common: request id, one error shape, CORS, metrics; and the routes of operation.
+"""What every HTTP answer has in common: request id, one error shape, CORS, metrics.
 
 `Shell` is the outermost layer of each application. Routes that must cost little are handed to it as *direct* routes: it
 calls them without FastAPI's routing and dependencies in between (measured: a third of the time per request), and the
@@ -9,20 +9,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from http import HTTPStatus
-from threading import Event
 from typing import Any
 
 import msgspec
 import structlog
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from penstock import __version__
 from penstock.errors import (
     FieldError,
     MalformedBody,
@@ -33,8 +30,9 @@ from penstock.errors import (
     Unavailable,
     ValidationFailed,
 )
-from penstock.routing import ExactRoute, methods_of
-from penstock.telemetry import CONTENT_TYPE, Metrics
+from penstock.openapi import Document, complete_document
+from penstock.routing import methods_of
+from penstock.telemetry import Metrics
 from schemas.ids import random_digits
 from schemas.times import to_wire
 
@@ -318,10 +316,6 @@ async def _handle_error(request: Request, error: Exception) -> Response:
     return as_starlette(error_response(_as_ours(error, request), request.state.request_id))
 
 
-Document = Callable[[], dict[str, Any]]
-"""Makes an OpenAPI document, when it is asked for."""
-
-
 def install(
     app: FastAPI,
     metrics: Metrics,
@@ -340,92 +334,3 @@ def install(
         app.add_exception_handler(kind, _handle_error)
     complete_document(app, beside)
     return Shell(app, direct=direct or {}, origins=origins, metrics=metrics, access=access)
-
-
-def describe(title: str) -> dict[str, Any]:
-    """FastAPI's arguments that every application shares: what its OpenAPI document says of it, and no redirects.
-
-    A path with a slash too many is another path, in our error shape.
-    """
-    return {
-        "redirect_slashes": False,
-        "title": title,
-        "version": __version__,
-        "description": "Event tracking: an acknowledged event is never lost and never counted twice.",
-        "license_info": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-    }
-
-
-def complete_document(app: FastAPI, beside: Document | None = None) -> None:
-    """Names the key in the OpenAPI document, which routes check themselves, and puts another document into it."""
-    original = app.openapi
-    others = cache(beside or dict)
-
-    def openapi() -> dict[str, Any]:
-        document = original()
-        document["paths"] |= others().get("paths", {})
-        components = document.setdefault("components", {})
-        for kind, found in others().get("components", {}).items():
-            components.setdefault(kind, {}).update(found)
-        schemes = components.setdefault("securitySchemes", {})
-        schemes["key"] = {"type": "http", "scheme": "bearer", "description": "pk_… for tracking, sk_… for all routes"}
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend the document
-
-
-Check = Callable[[], None]
-"""Returns where its part can do its work, raises Unavailable where not."""
-
-PROCESS = "process"
-"""The check that balancers act on: `/readyz` names it while this process starts or ends, so that another is asked."""
-
-
-def operation_routes(metrics: Metrics, checks: Mapping[str, Check]) -> APIRouter:
-    """`/healthz`, `/readyz`, `/metrics`, and `/`, which leads a browser to the documentation.
-
-    Args:
-        checks: by the name that `/readyz` shows; they may block and run in a thread.
-    """
-    router = APIRouter(tags=["operation"], route_class=ExactRoute)
-    was_ready = Event()
-
-    @router.get("/healthz", summary="The process is alive")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @router.get("/readyz", summary="The process can do its work; 503 names what is missing")
-    def readyz(request: Request) -> Response:
-        missing = _missing(checks)
-        if not missing:
-            was_ready.set()
-            return as_starlette(RawResponse(200, b'{"status":"ready"}'))
-        if PROCESS in checks and not was_ready.is_set():
-            missing.setdefault(PROCESS, "it was not ready yet")
-        text = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
-        return as_starlette(error_response(Unavailable(f"Not ready: {text}"), request.state.request_id))
-
-    @router.get("/metrics", summary="Metrics for Prometheus")
-    async def metrics_text() -> Response:
-        return Response(metrics.render(), media_type=CONTENT_TYPE)
-
-    @router.get("/", include_in_schema=False)
-    async def root() -> Response:
-        return Response(status_code=307, headers={"location": "/docs"})
-
-    return router
-
-
-def _missing(checks: Mapping[str, Check]) -> dict[str, str]:
-    """Reason by name. While the process ends, that alone: balancers wait for it, and other checks may take long."""
-    if PROCESS in checks and (reason := _reason(checks[PROCESS])):
-        return {PROCESS: reason}
-    return {name: reason for name, check in checks.items() if (reason := _reason(check))}
-
-
-def _reason(check: Check) -> str:
-    try:
-        check()
-    except PenstockError as error:
-        return str(error)
-    return ""

@@ -10,7 +10,9 @@ from penstock.clickhouse.generations import LiveTables
 from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
 from penstock.destinations import Destinations
-from penstock.http import Check, Document, Shell, describe, install, operation_routes
+from penstock.health import Check, operation_routes
+from penstock.http import Shell, install
+from penstock.openapi import Document, describe
 from penstock.rate_limit import read_limit
 from penstock.settings import Settings
 from penstock.telemetry import Metrics

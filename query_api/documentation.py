@@ -42,7 +42,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 SECURITY: list[dict[str, list[str]]] = [{"key": []}]
-"""The scheme that `penstock.http` describes."""
+"""The scheme that `penstock.openapi` describes."""
 
 ANSWER_HEADERS = {
     "X-Data-Age-Ms": {

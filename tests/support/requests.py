@@ -20,7 +20,7 @@ from penstock.auth import KeyRing, NewKey, new_key
 from penstock.errors import Unavailable
 from penstock.eventlog import EventLog
 from penstock.eventlog.sqlite import SqliteLog
-from penstock.http import Check
+from penstock.health import Check
 from penstock.projects import NewProject, create_project
 from penstock.settings import Ingest, Limits, Query, Settings, Sns
 from penstock.telemetry import Metrics

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from penstock import serving
-from penstock.http import PROCESS
+from penstock.health import PROCESS
 from penstock.protocol import MAX_HEAD_BYTES
 from tests.support.services import REPOSITORY
 

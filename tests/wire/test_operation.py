@@ -16,7 +16,9 @@ from ingest.routes import write_document
 from ingest.sns.message import SnsMessage
 from ingest.subscription import SubscriptionBody
 from penstock.errors import LogUnavailable
-from penstock.http import PROCESS, Check, complete_document, describe, install, operation_routes
+from penstock.health import PROCESS, Check, operation_routes
+from penstock.http import install
+from penstock.openapi import complete_document, describe
 from penstock.telemetry import Metrics
 from schemas.names import MAIL_EVENTS
 from schemas.wire import BatchItem, TrackRequest
