@@ -23,6 +23,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from penstock.errors import LogUnavailable
 from penstock.eventlog.contract import Entry, StoredRecord
+from penstock.eventlog.kafka_decoders import compile_alone
 from penstock.eventlog.packing import AppendQueue, PackedRecord, pack_appends
 from penstock.settings import Kafka
 from schemas.position import Position
@@ -48,6 +49,8 @@ _OVERDUE_SECONDS = 0.5
 """So much later than the delivery time-out a record is given up, whatever kafka-python does."""
 
 _log = structlog.get_logger(__name__)
+
+compile_alone()
 
 
 @contextmanager

@@ -10,17 +10,12 @@ import atexit
 import functools
 import os
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from typing import NoReturn, TypeVar
 
 import pytest
-
-with warnings.catch_warnings():  # Python calls what kafka-python does while it is imported deprecated
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import kafka  # noqa: F401
 
 from penstock.clickhouse.gateway import ClientTables
 from penstock.clickhouse.generations import FIRST, Generations

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
+from kafka.admin import KafkaAdminClient
+
 from tests.support.kafka_broker import KafkaBroker, new_cluster_id
 from tests.support.services import wait_until
 
@@ -49,8 +51,6 @@ class KafkaCluster:
 
     def _describe(self, topic: str) -> list[dict[str, Any]]:
         """What the brokers say of its partitions, in order."""
-        from kafka.admin import KafkaAdminClient  # warns while it is imported, which only tests that ask shall see
-
         servers = [node.bootstrap_servers for node in self.nodes if node.running]
         admin = KafkaAdminClient(bootstrap_servers=servers)
         try:
