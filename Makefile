@@ -11,8 +11,9 @@ BIN := .venv/bin
 # Further arguments for the command: make up ARGS='--port 9000', make test ARGS='-k position'.
 ARGS ?=
 
-# Tests start `penstock` as a user would.
-PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+# Tests start `penstock` as a user would, hundreds of times: what it imports is compiled once, whatever the environment says.
+TESTING := PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m
+PYTEST := $(TESTING) pytest
 
 # Three processes, a file each: many tests wait for something most of the time. Each process starts services of its own.
 SIDE_BY_SIDE := -n 3 --dist loadfile
@@ -56,7 +57,7 @@ test-services: setup ## The tests that need a service, which they start
 	$(PYTEST) -m "services and not bench" $(ARGS)
 
 test-containers: setup ## Proves Dockerfile and docker-compose.yml: used, scaled, killed, replaced under load, verified
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.containers $(ARGS)
+	$(TESTING) tests.containers $(ARGS)
 
 # Each is an option of `python -m tests.chaos`, and empty here: its default.
 FORM ?=
@@ -67,7 +68,7 @@ KILLS ?=
 CHAOS := $(foreach name,FORM SEED MINUTES EVENTS KILLS,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) $($(name))))
 
 chaos: setup ## Load and random faults, then every event is looked for (FORM=embedded|kafka MINUTES=… EVENTS=… KILLS=… SEED=…)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.chaos $(CHAOS) $(ARGS)
+	$(TESTING) tests.chaos $(CHAOS) $(ARGS)
 
 bench: setup ## The benchmarks
 	$(PYTEST) -m bench -s -o python_files="test_*.py bench_*.py" --timeout 1800 tests/bench $(ARGS)
