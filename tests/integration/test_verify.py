@@ -274,13 +274,13 @@ async def keep_appending(log: SqliteLog, stopping: threading.Event) -> None:
         if stopping.is_set():
             return
         known = [*known[-20:], str(uuid.uuid4())]
-        events = [event(name=f"name {number % 3}") for _ in range(30)]
+        events = [event(name=f"name {number % 3}") for _ in range(10)]
         events += [event(event_id=id_, contact=str(uuid.UUID(int=0)), derived=True) for id_ in known[-3:]]
         await log.append([entry(one, 2) for one in events], clock_ms())
         if number % 20 == 19:
             deletion = Deletion(str(uuid.uuid4()), event().project_id, f"name {number % 3}")
             await log.mark(pack_deletion(deletion, accepted_ms=clock_ms()), clock_ms())
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
 
 
 def clock_ms() -> int:

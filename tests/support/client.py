@@ -1,5 +1,6 @@
 """A small client of the HTTP contract, for tests: posts, and reads everything back."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -7,6 +8,8 @@ from urllib.parse import quote
 import httpx
 
 from tests.support.deployments import Deployment, Project
+
+_VISIBLE_SECONDS = 60
 
 
 class Client:
@@ -88,8 +91,12 @@ class Client:
         return self._http.get(f"{self._deployment.query_url}{path}", headers=headers, params=parameters)
 
     def read(self, path: str, *, after: str = "", **parameters: Any) -> Any:
-        """One read that must succeed; its body."""
+        """One read that must succeed; its body. What is not visible yet is asked for again, as its 503 says."""
+        deadline = time.monotonic() + _VISIBLE_SECONDS
         answer = self.get(path, after=after, **parameters)
+        while after and answer.status_code == 503 and time.monotonic() < deadline:
+            time.sleep(int(answer.headers["Retry-After"]))
+            answer = self.get(path, after=after, **parameters)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
