@@ -14,6 +14,7 @@ from functools import partial
 
 from tests.containers.compose import PROCESSES, Compose, Container
 from tests.containers.deployment import Composed
+from tests.containers.retries import attempts
 from tests.containers.traffic import EVERYONE, Traffic
 from tests.support.deployments import Project
 from tests.support.services import LOOPBACK, REPOSITORY
@@ -70,6 +71,7 @@ class Proof:
         """
         self._configuration()
         self._image()
+        self._retried()
         self._start()
         self._hardened()
         self._first_steps()
@@ -113,6 +115,13 @@ class Proof:
         """What a script prints in a container of the product's image."""
         image = self._compose.variables["PENSTOCK_IMAGE"]
         return self._compose.docker("run", "--rm", "--entrypoint=bash", image, "-c", script)
+
+    def _retried(self) -> None:
+        """The proxy sends again what changes nothing the second time, and nothing else."""
+        repeated, once = attempts(self._compose.docker, self._compose.variables)
+        expect(min(repeated.values()) > 1, f"the proxy gave these to no other process: {repeated}")
+        expect(set(once.values()) == {1}, f"the proxy sent these twice, or not at all: {once}")
+        self._report.note(f"the proxy sends again what may be ({', '.join(repeated)}), and none of {len(once)} others")
 
     def _start(self) -> None:
         started = time.monotonic()

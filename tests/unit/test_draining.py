@@ -1,5 +1,6 @@
 """A process that drains: after SIGTERM it says that it is not ready and serves on, and then it ends."""
 
+import os
 import subprocess
 import sys
 
@@ -11,10 +12,11 @@ from contextlib import asynccontextmanager
 from penstock import serving
 from penstock.errors import Unavailable
 
+pipe = {pipe}
 process = serving.Process(drain_seconds=1)
 
 def say(line):
-    os.write(1, line.encode() + b"\\n")  # at once: two threads do
+    os.write(pipe, line.encode() + b"\\n")  # at once: two threads do
 
 def is_ready():
     try:
@@ -63,11 +65,14 @@ TOLD = """os.kill(os.getpid(), signal.SIGTERM)
 
 
 def lines(story: str) -> list[str]:
-    """What the program prints while it is told to stop so; it must end with 0."""
-    program = PROGRAM.format(story=story)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 0, done.stderr
-    return [line for line in done.stdout.splitlines() if line.split()[0] in {"ready", "draining", "closed", "ended"}]
+    """What the program tells while it is told to stop so, on a pipe that it has for nothing else; it must end with 0."""
+    read, write = os.pipe()
+    with open(read, encoding="utf-8") as said:
+        with open(write):
+            command = [sys.executable, "-c", PROGRAM.format(story=story, pipe=write)]
+            done = subprocess.run(command, pass_fds=[write], capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return said.read().splitlines()
 
 
 SERVED = ["ready 200 None", "ready 200 None"]
