@@ -13,8 +13,8 @@ class Silent(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/readyz":
             self.send_response(200)
-            self.send_header("Content-Length", "0")
             self.end_headers()
+            self.wfile.write(b'{"status":"ready"}')
         else:
             self._end()
 
