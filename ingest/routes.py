@@ -1,6 +1,6 @@
 """The write routes as the OpenAPI document shows them, and for whoever calls them past the shell."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -128,94 +128,84 @@ def write_document() -> dict[str, Any]:
 def write_routes(routes: Mapping[str, DirectRoute]) -> APIRouter:
     """The same routes behind FastAPI."""
     router = APIRouter(tags=["write"], route_class=ExactRoute)
-    headers = [IDEMPOTENCY_KEY, CONTENT_ENCODING]
-
-    @router.post(
-        TRACK,
-        summary="Track an event",
-        description=_TRACK,
-        response_model=TrackResponse,
-        responses=ANSWER | ERRORS,
-        openapi_extra=described({"application/json": schema_of(TrackRequest)}, headers),
-    )
-    async def track_event(request: Request) -> Response:
-        return as_starlette(await routes[TRACK](request.scope, request.receive))
-
-    @router.post(
-        BATCH,
-        summary="Track up to 1,000 events",
-        description=_BATCH,
-        response_model=BatchResponse,
-        responses=ANSWER | ERRORS,
-        openapi_extra=described(
-            {
-                "application/json": {"anyOf": [{"type": "array", "items": schema_of(BatchItem)}, batch_schema()]},
-                "application/x-ndjson": {"type": "string", "description": "One event a line."},
-            },
-            headers,
-        ),
-    )
-    async def track_batch(request: Request) -> Response:
-        return as_starlette(await routes[BATCH](request.scope, request.receive))
-
-    report = schema_of(MailHookRequest)
-
-    @router.post(
-        EMAIL_HOOK,
-        summary="Report what became of mails",
-        description=_EMAIL_HOOK,
-        response_model=TrackResponse | BatchResponse,
-        responses=ANSWER | ERRORS,
-        openapi_extra=described(
-            {"application/json": {"anyOf": [report, {"type": "array", "items": report, "maxItems": 1000}]}},
-            [CONTENT_ENCODING],
-        ),
-    )
-    async def report_mail(request: Request) -> Response:
-        return as_starlette(await routes[EMAIL_HOOK](request.scope, request.receive))
-
-    change = schema_of(ContactHookRequest)
-
-    @router.post(
-        CONTACT_HOOK,
-        summary="Report that contacts subscribed or unsubscribed",
-        description=_CONTACT_HOOK,
-        response_model=TrackResponse | BatchResponse,
-        responses=ANSWER | ERRORS | UNKNOWN_CONTACT,
-        openapi_extra=described(
-            {"application/json": {"anyOf": [change, {"type": "array", "items": change, "maxItems": 1000}]}},
-            [CONTENT_ENCODING],
-        ),
-    )
-    async def report_subscription(request: Request) -> Response:
-        return as_starlette(await routes[CONTACT_HOOK](request.scope, request.receive))
-
-    step = schema_of(SegmentHookRequest)
-
-    @router.post(
-        SEGMENT_HOOK,
-        summary="Report that contacts entered or left a segment",
-        description=_SEGMENT_HOOK,
-        response_model=TrackResponse | BatchResponse,
-        responses=ANSWER | ERRORS | UNKNOWN_CONTACT | COMPUTED_HERE,
-        openapi_extra=described(
-            {"application/json": {"anyOf": [step, {"type": "array", "items": step, "maxItems": 1000}]}},
-            [CONTENT_ENCODING],
-        ),
-    )
-    async def report_membership(request: Request) -> Response:
-        return as_starlette(await routes[SEGMENT_HOOK](request.scope, request.receive))
-
-    @router.post(
-        SNS,
-        summary="Take a message of Amazon SNS",
-        description=_SNS,
-        response_model=DoneResponse,
-        responses=ANSWER | SNS_ERRORS,
-        openapi_extra=described({"application/json": schema_of(SnsRequest), "text/plain": {"type": "string"}}, [])
-        | {"security": []},
-    )
-    async def take_sns_message(request: Request) -> Response:
-        return as_starlette(await routes[SNS](request.scope, request.receive))
-
+    for path, documented in (_tracking() | _hooks()).items():
+        router.add_api_route(path, _behind(routes, path), methods=["POST"], **documented)
     return router
+
+
+def _behind(routes: Mapping[str, DirectRoute], path: str) -> Callable[[Request], Awaitable[Response]]:
+    async def called(request: Request) -> Response:
+        return as_starlette(await routes[path](request.scope, request.receive))
+
+    return called
+
+
+def _tracking() -> dict[str, dict[str, Any]]:
+    """FastAPI's arguments for the routes of events, by path."""
+    headers = [IDEMPOTENCY_KEY, CONTENT_ENCODING]
+    batch = {"anyOf": [{"type": "array", "items": schema_of(BatchItem)}, batch_schema()]}
+    lines = {"type": "string", "description": "One event a line."}
+    return {
+        TRACK: {
+            "name": "track_event",
+            "summary": "Track an event",
+            "description": _TRACK,
+            "response_model": TrackResponse,
+            "responses": ANSWER | ERRORS,
+            "openapi_extra": described({"application/json": schema_of(TrackRequest)}, headers),
+        },
+        BATCH: {
+            "name": "track_batch",
+            "summary": "Track up to 1,000 events",
+            "description": _BATCH,
+            "response_model": BatchResponse,
+            "responses": ANSWER | ERRORS,
+            "openapi_extra": described({"application/json": batch, "application/x-ndjson": lines}, headers),
+        },
+    }
+
+
+def _hooks() -> dict[str, dict[str, Any]]:
+    """The same for the routes of systems."""
+    message = {"application/json": schema_of(SnsRequest), "text/plain": {"type": "string"}}
+    return {
+        EMAIL_HOOK: _hook("report_mail", "Report what became of mails", _EMAIL_HOOK, MailHookRequest),
+        CONTACT_HOOK: _hook(
+            "report_subscription",
+            "Report that contacts subscribed or unsubscribed",
+            _CONTACT_HOOK,
+            ContactHookRequest,
+            UNKNOWN_CONTACT,
+        ),
+        SEGMENT_HOOK: _hook(
+            "report_membership",
+            "Report that contacts entered or left a segment",
+            _SEGMENT_HOOK,
+            SegmentHookRequest,
+            UNKNOWN_CONTACT | COMPUTED_HERE,
+        ),
+        SNS: {
+            "name": "take_sns_message",
+            "summary": "Take a message of Amazon SNS",
+            "description": _SNS,
+            "response_model": DoneResponse,
+            "responses": ANSWER | SNS_ERRORS,
+            "openapi_extra": described(message, []) | {"security": []},
+        },
+    }
+
+
+def _hook(
+    name: str, summary: str, description: str, request: Any, further: dict[int | str, dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """One that takes a report or an array of them; `further` errors are its own."""
+    report = schema_of(request)
+    body = {"anyOf": [report, {"type": "array", "items": report, "maxItems": 1000}]}
+    return {
+        "name": name,
+        "summary": summary,
+        "description": description,
+        "response_model": TrackResponse | BatchResponse,
+        "responses": ANSWER | ERRORS | (further or {}),
+        "openapi_extra": described({"application/json": body}, [CONTENT_ENCODING]),
+    }

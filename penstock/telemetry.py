@@ -125,5 +125,6 @@ def configure_logging(settings: Log) -> None:
     root.setLevel(settings.level.upper())
     for deafening in ("kafka.cluster", "kafka.net"):  # a missing topic or broker, ten times a second: we say it once
         logging.getLogger(deafening).setLevel(logging.CRITICAL)
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # an error there is a fault of the library
     for chatty in ("kafka", "aiokafka", "faust", "mode", "clickhouse_connect", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(settings.level.upper())))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.containers.docker import Docker, DockerFailed
+from tests.containers.docker import Docker
 from tests.support.services import REPOSITORY, wait_until
 
 _NAME = "penstock-test-retries"
@@ -72,20 +72,20 @@ def attempts(docker: Docker, images: dict[str, str]) -> tuple[Counter[str], Coun
 def _running(docker: Docker, images: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
     """The proxy's address, and the names of the containers behind it: two of each."""
     backends = [f"{_NAME}-{service}-{number}" for service in _PORTS for number in (1, 2)]
-    containers = [*backends, f"{_NAME}-proxy"]
-    _remove(docker, containers)
+    proxy = f"{_NAME}-proxy"
+    _remove(docker)
     docker("network", "create", _NAME)
     try:
         for backend in backends:
             _start_backend(docker, images["PENSTOCK_IMAGE"], backend)
         configuration = f"{REPOSITORY / 'deploy/haproxy'}:/usr/local/etc/haproxy:ro"
-        place = ["--name", containers[-1], "--network", _NAME, "--volume", configuration]
+        place = ["--name", proxy, "--network", _NAME, "--volume", configuration]
         docker("run", "--detach", *place, images["HAPROXY_IMAGE"])
-        url = f"http://{_address(docker, containers[-1])}:8080"
+        url = f"http://{_address(docker, proxy)}:8080"
         wait_until(lambda: _is_ready(url), 30, "the proxy to see the processes", poll_seconds=0.1)
         yield url, backends
     finally:
-        _remove(docker, containers)
+        _remove(docker)
 
 
 def _start_backend(docker: Docker, image: str, name: str) -> None:
@@ -95,13 +95,12 @@ def _start_backend(docker: Docker, image: str, name: str) -> None:
     docker("run", "--detach", *place, "--entrypoint", "python", image, "/silent.py", str(_PORTS[service]))
 
 
-def _remove(docker: Docker, containers: list[str]) -> None:
-    docker("rm", "--force", "--volumes", *containers)
-    try:
+def _remove(docker: Docker) -> None:
+    """All of it, as far as it is there."""
+    if left := docker("ps", "--all", "--quiet", "--filter", f"network={_NAME}").split():
+        docker("rm", "--force", "--volumes", *left)
+    if docker("network", "ls", "--quiet", "--filter", f"name=^{_NAME}$"):
         docker("network", "rm", _NAME)
-    except DockerFailed as failed:
-        if "not found" not in str(failed):
-            raise
 
 
 def _address(docker: Docker, container: str) -> str:

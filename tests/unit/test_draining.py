@@ -96,9 +96,8 @@ def test_a_second_sigterm_changes_nothing() -> None:
 def test_a_request_that_is_under_way_is_finished(number: str) -> None:
     told = f"threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.{number})).start()"
     found = lines(f"{told}; ask(kept, '/slow')")
-    assert sorted(found) == sorted(
-        [*SERVED, "draining 200 close", "closed", "ended"]
-    )  # the client is a thread of its own
+    expected = [*SERVED, "draining 200 close", "closed", "ended"]
+    assert sorted(found) == sorted(expected)  # the client is a thread of its own
 
 
 @pytest.mark.parametrize("before", ["", TOLD])
