@@ -37,6 +37,7 @@ from schemas.tables import CONTACT_FACTS, CONTACTS
 from schemas.times import to_wire
 from schemas.wire_reads import Contact, ContactsPage, Pending
 from tests.support.control import InstantControl
+from tests.support.limits import at_most
 from tests.support.tables import open_test_tables
 from tests.wire.test_reads import Account, Api, error_of, start
 
@@ -557,7 +558,7 @@ def test_only_a_secret_key_is_taken(api: Api, account: Account, method: str, pat
 
 def test_the_projects_limit_counts_every_route(tables: ClientTables, keys: KeyRing, log: StoringLog) -> None:
     account = Account(keys, tables)
-    with served(tables, keys, log, Limits(reads_per_second=1, burst_seconds=4)) as api:
+    with served(tables, keys, log, at_most(reads=4)) as api:
         statuses = [api.send("GET", "/contacts", account.secret).status_code]
         statuses += [response.status_code for response in writes(api, account, NOBODY)]
         statuses += [api.send("GET", f"/contacts/{NOBODY}", account.secret).status_code]

@@ -33,7 +33,7 @@ from penstock.deliveries import (
     requested_deliveries,
 )
 from penstock.errors import LogUnavailable, TablesUnavailable
-from penstock.settings import Limits, Query, Settings
+from penstock.settings import Query, Settings
 from query_api import redelivering
 from query_api.list_cursor import ListPlace
 from query_api.list_cursor import to_token as list_token
@@ -41,6 +41,7 @@ from schemas.position import to_token as position_token
 from schemas.registry import Segment, SigningSecret, Workflow
 from schemas.times import parse_iso, to_ms, to_wire
 from schemas.wire_deliveries import DeliveriesPage, DeliveryWithAttempts, Replay, Replayed
+from tests.support.limits import at_most
 from tests.support.registered import AT, NOBODY, RacedControl, condition, member_of, plan, problems, send, served, track
 from tests.support.tables import open_test_tables
 from tests.wire.test_reads import Account, Api, NoMarkers, error_of
@@ -967,7 +968,7 @@ def test_deliveries_of_a_disabled_workflow_are_answered(api: Api, account: Accou
 def test_the_projects_limit_counts_every_route(
     tables: ClientTables, keys: KeyRing, account: Account, workflow: Workflow, control: RacedControl
 ) -> None:
-    settings = Settings(limits=Limits(reads_per_second=0.1, burst_seconds=40))
+    settings = Settings(limits=at_most(reads=4))
     with served(tables, keys, control, NoMarkers(), settings=settings) as api:
         answers = everything(api, account, workflow.id)
         assert [answer.status_code for answer in answers] == [200, 404, 404, 202]

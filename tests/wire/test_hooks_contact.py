@@ -15,6 +15,7 @@ from schemas.event import Event
 from schemas.ids import contact_id
 from schemas.position import from_token
 from schemas.wire import BatchResponse, ContactHookRequest, TrackResponse
+from tests.support.limits import at_most
 from tests.support.logs import commits_blocked
 from tests.support.requests import NOW, NOW_MS, Api, KnownContacts, error_of, problems_of, serving
 
@@ -261,7 +262,7 @@ async def test_everything_that_is_wrong_is_named_together(api: Api) -> None:
 
 async def test_the_projects_limit_counts_each_item_before_anybody_is_asked(tmp_path: Path) -> None:
     contacts = KnownContacts()
-    async with serving(tmp_path, limits=Limits(writes_per_second=1, burst_seconds=3), contacts=contacts) as limited:
+    async with serving(tmp_path, limits=at_most(events=3), contacts=contacts) as limited:
         assert (await reported(limited, [CHANGE, CHANGE]))["accepted"] == 2
         by_id = {"contactId": NOBODY, "subscribed": True}
         error_of(await report(limited, [by_id, by_id]), 429, "RATE_LIMIT_EXCEEDED")

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from penstock.settings import Limits
 from schemas.event import Event
 from schemas.names import MAIL_EVENTS
 from schemas.position import from_token
 from schemas.wire import BatchResponse, MailHookRequest, TrackResponse
+from tests.support.limits import at_most
 from tests.support.logs import commits_blocked
 from tests.support.requests import NOW, Api, error_of, problems_of, serving
 
@@ -43,7 +43,7 @@ async def stored_from(api: Api, **members: Any) -> Event:
 
 @pytest.fixture
 async def limited(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Api]:
-    async with serving(tmp_path, limits=Limits(writes_per_second=1, burst_seconds=3)) as made:
+    async with serving(tmp_path, limits=at_most(events=3)) as made:
         yield made
 
 

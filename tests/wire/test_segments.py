@@ -21,7 +21,7 @@ from penstock.clickhouse.gateway import ClientTables
 from penstock.clickhouse.progress import Progress, write_progress
 from penstock.conditions.compiling import MAX_LAYERS
 from penstock.errors import LogUnavailable, TablesUnavailable
-from penstock.settings import Limits, Query, Settings
+from penstock.settings import Query, Settings
 from penstock.telemetry import Metrics
 from query_api import computing, matching_queries, segment_answers
 from query_api.list_cursor import ListPlace
@@ -34,6 +34,7 @@ from schemas.tables import SEGMENT_PROGRESS
 from schemas.times import to_wire
 from schemas.wire_reads import Pending
 from schemas.wire_registry import MembersPage, Segment, SegmentsPage
+from tests.support.limits import at_most
 from tests.support.registered import (
     AT,
     NOBODY,
@@ -1035,7 +1036,7 @@ def test_a_disabled_project_reads_and_does_not_write(
 
 
 def test_the_projects_limit_counts_every_route(tables: ClientTables, keys: KeyRing, account: Account) -> None:
-    settings = Settings(limits=Limits(reads_per_second=1, burst_seconds=7))
+    settings = Settings(limits=at_most(reads=7))
     with served(tables, keys, RacedControl(), Partitions(), settings=settings) as api:
         assert [answer.status_code for answer in everything(api, account)] == [200, 404, 404, 201, 404, 404, 404]
         refused = everything(api, account)

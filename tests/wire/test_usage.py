@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from penstock.auth import KeyRing
 from penstock.clickhouse.gateway import ClientTables
 from penstock.errors import LogUnavailable, TablesUnavailable
-from penstock.settings import Limits, Query, Settings
+from penstock.settings import Query, Settings
 from query_api import deleting
 from schemas.names import MAIL_EVENTS
 from schemas.position import Position
@@ -26,6 +26,7 @@ from schemas.record import unpack_deletion
 from schemas.registry import Segment, Workflow
 from schemas.times import to_wire
 from schemas.wire_registry import Usage
+from tests.support.limits import at_most
 from tests.support.registered import AT, RacedControl, condition, made, plan, problems, send, served, track, triggered
 from tests.support.tables import open_test_tables
 from tests.wire.test_reads import Account, Api, NoMarkers, error_of
@@ -308,7 +309,7 @@ def test_usage_is_a_read_like_others(
 def test_usage_waits_for_its_position_and_counts_against_the_limit(
     tables: ClientTables, keys: KeyRing, account: Account
 ) -> None:
-    settings = Settings(query=Query(after_position_seconds=0.1), limits=Limits(reads_per_second=1, burst_seconds=2))
+    settings = Settings(query=Query(after_position_seconds=0.1), limits=at_most(reads=2))
     with served(tables, keys, RacedControl(), Marked(), settings=settings) as api:
         late = {"X-After-Position": position_token({0: 8})}
         error_of(api.send("GET", "/events/x/usage", account.secret, headers=late), 503, "SERVICE_UNAVAILABLE")

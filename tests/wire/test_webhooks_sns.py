@@ -9,11 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from penstock.settings import Limits, Sns
+from penstock.settings import Sns
 from schemas.control import SnsTopic
 from schemas.event import Event
 from schemas.position import from_token
 from schemas.wire import SnsRequest
+from tests.support.limits import at_most
 from tests.support.logs import commits_blocked
 from tests.support.requests import NOW, Api, error_of, problems_of, serving
 from tests.support.sns import ARN, FakeSns, Signed, mail, make_certificate, serving_host
@@ -265,7 +266,7 @@ async def test_a_disabled_project_takes_no_events(hook: Api, sns: FakeSns) -> No
 
 
 async def test_the_projects_limit_counts_each_event(tmp_path: Path, sns: FakeSns) -> None:
-    limits = Limits(writes_per_second=1, burst_seconds=3)
+    limits = at_most(events=3)
     async with serving(tmp_path, sns=settings_for(sns, tmp_path), limits=limits) as api:
         register(api)
         two = {"eventType": "Send", "mail": mail(destination=["a@example.com", "b@example.com"])}

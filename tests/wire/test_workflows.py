@@ -20,7 +20,7 @@ from penstock.auth import KeyRing
 from penstock.clickhouse.gateway import ClientTables
 from penstock.clickhouse.progress import Progress, write_progress
 from penstock.errors import LogUnavailable
-from penstock.settings import Limits, Query, Settings, Webhooks
+from penstock.settings import Query, Settings, Webhooks
 from query_api import matching_queries
 from query_api.list_cursor import ListPlace
 from query_api.list_cursor import to_token as list_token
@@ -29,6 +29,7 @@ from schemas.registry import Segment, SigningSecret, WorkflowState, workflow_key
 from schemas.registry import Workflow as Kept
 from schemas.times import parse_iso, to_ms, to_wire
 from schemas.wire_registry import MadeWorkflow, RotatedSecret, Workflow, WorkflowsPage
+from tests.support.limits import at_most
 from tests.support.registered import (
     AT,
     NOBODY,
@@ -665,7 +666,7 @@ def test_a_disabled_project_reads_and_does_not_write(
 
 
 def test_the_projects_limit_counts_every_route(tables: ClientTables, keys: KeyRing, account: Account) -> None:
-    settings = Settings(limits=Limits(reads_per_second=1, burst_seconds=6))
+    settings = Settings(limits=at_most(reads=6))
     with served(tables, keys, RacedControl(), NoMarkers(), settings=settings) as api:
         assert [answer.status_code for answer in everything(api, account)] == [200, 404, 201, 404, 404, 404]
         refused = everything(api, account)
