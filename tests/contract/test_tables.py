@@ -302,8 +302,8 @@ def test_a_server_that_dies_in_the_middle_of_an_answer_is_unavailable(clickhouse
     try:
         tables.create_database()
         with ThreadPoolExecutor(4) as pool:
-            asked = [pool.submit(tables.select, "SELECT sleep(2)") for _ in range(4)]
-            wait_until(lambda: all(future.running() for future in asked), 5, "the statements to run")
+            asked = [pool.submit(tables.select, "SELECT sleep(3)") for _ in range(4)]
+            wait_until(lambda: all(future.running() for future in asked), 15, "the statements to run")
             clickhouse.kill()
             assert all(isinstance(future.exception(), TablesUnavailable) for future in asked)
         clickhouse.start()
@@ -324,7 +324,7 @@ def test_a_server_that_hangs_is_unavailable_in_time(clickhouse: ClickHouseServic
         with pytest.raises(TablesUnavailable):
             tables.select("SELECT 1")
         clickhouse.resume()
-        wait_until(lambda: tables.select("SELECT 1"), 5, "the server")
+        wait_until(lambda: tables.select("SELECT 1"), 20, "the server")
     finally:
         clickhouse.resume()
         drop(tables)

@@ -107,7 +107,7 @@ def _until_disabled(url: str, project: Project) -> None:
     def code() -> Any:
         return httpx.delete(url, headers=project.reading).json().get("error", {}).get("code")
 
-    wait_until(lambda: code() == "PROJECT_DISABLED", 5, "the disabled project to be refused")
+    wait_until(lambda: code() == "PROJECT_DISABLED", 15, "the disabled project to be refused")
 
 
 def test_a_name_that_cannot_be_one_is_named(client: Client) -> None:

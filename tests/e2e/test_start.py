@@ -42,7 +42,7 @@ def test_the_printed_curl_lines_work(up: Embedded) -> None:
     def listed() -> str:
         return subprocess.run([*read, "-sS", "--fail"], capture_output=True, text=True, check=True, timeout=30).stdout
 
-    assert wait_until(lambda: '"name":"signup"' in listed(), 5, "the event in the list")
+    assert wait_until(lambda: '"name":"signup"' in listed(), 15, "the event in the list")
 
 
 def test_keys_are_printed_once_and_everything_survives_kill_9(up: Embedded) -> None:

@@ -924,18 +924,18 @@ def test_the_loop_waits_while_the_tables_are_away_and_catches_up(clickhouse: Cli
             return projected(tables) == dict.fromkeys(PROJECTIONS, written)
 
         await append(20)
-        await asyncio.to_thread(wait_until, complete, 20, "the first events")
+        await asyncio.to_thread(wait_until, complete, 40, "the first events")
         clickhouse.kill()
         await append(50)
         await asyncio.sleep(1)
         await asyncio.to_thread(clickhouse.start)
         await append(20)
-        await asyncio.to_thread(wait_until, complete, 20, "all events")
+        await asyncio.to_thread(wait_until, complete, 40, "all events")
         clickhouse.kill()
         await append(5)
         started = time.monotonic()
         await asyncio.to_thread(loop.stop)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
         await asyncio.to_thread(clickhouse.start)
         assert failures == []
         await log.stop()

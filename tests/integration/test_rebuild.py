@@ -335,7 +335,7 @@ def _eventually(call: Callable[[], int]) -> int:
             return False
         return True
 
-    wait_until(held, 5, "the hold to run out")
+    wait_until(held, 20, "the hold to run out")
     return call()
 
 

@@ -378,7 +378,7 @@ class Hung:
 
     async def is_left(self) -> bool:
         """Whether the connection was closed."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await self.hung_up.wait()
 
 
@@ -407,9 +407,9 @@ async def test_what_is_not_answered_in_time_is_left(
     async with scripted(hung.script) as url:
         started = time.monotonic()
         answer = await post(senders(timeout_seconds=0.3), url)
-        assert 0.25 < time.monotonic() - started < 3
+        assert 0.25 < time.monotonic() - started < 15
         assert (answer.status_code, answer.error) == (status_code, "The endpoint did not answer in time")
-        assert 250 <= answer.duration_ms < 3000
+        assert 250 <= answer.duration_ms < 15_000
         assert await hung.is_left()
 
 
@@ -427,7 +427,7 @@ async def test_a_body_without_end_is_cut_and_its_connection_closed(sender: Sende
     async with scripted(hung.script) as url:
         started = time.monotonic()
         answer = await post(sender, url)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15
         assert (answer.status_code, answer.error, answer.response) == (200, None, "x" * 1024)
         assert await hung.is_left()
     assert hung.sent < 32 << 20

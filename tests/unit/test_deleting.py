@@ -77,7 +77,7 @@ def test_waiting_and_counting_share_their_time(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(deleting, "CONFIRMED_SECONDS", 0.3)
     started = time.monotonic()
     assert delete(Parts(wait=0.2, count=60.0)).events is None
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_a_deletion_that_the_log_did_not_take_is_an_error() -> None:

@@ -39,7 +39,7 @@ def test_put_waits_while_there_is_no_room() -> None:
         await asyncio.sleep(0.02)
         assert not waiting.done()
         assert inbox.take() == [1]
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 20)
         assert inbox.take() == [2]
 
     asyncio.run(scenario())

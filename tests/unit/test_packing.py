@@ -24,7 +24,7 @@ def entry(partition: int, number: int, size: int = 0, derived: bool = False) -> 
 
 
 def on_loop(scenario: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(scenario, 5))
+    asyncio.run(asyncio.wait_for(scenario, 20))
 
 
 def append(entries: list[Entry], accepted_ms: int = 1) -> Append:

@@ -181,11 +181,11 @@ def test_all_who_wait_share_the_questions() -> None:
 
     async def script(freshness: Freshness) -> None:
         before = writers.asked
-        waiting = [asyncio.create_task(freshness.wait_for({0: 6}, 5)) for _ in range(200)]
-        await asyncio.to_thread(wait_until, lambda: writers.asked - before >= 2, 5, "the questions of all")
-        assert writers.asked - before <= 10
+        waiting = [asyncio.create_task(freshness.wait_for({0: 6}, 20)) for _ in range(200)]
+        await asyncio.to_thread(wait_until, lambda: writers.asked - before >= 2, 20, "the questions of all")
+        assert writers.asked - before <= 100  # each for itself: 400
         writers.say(written(0, 6))
-        await asyncio.wait_for(asyncio.gather(*waiting), 1)
+        await asyncio.wait_for(asyncio.gather(*waiting), 20)
 
     play(writers, FrozenClock(), script)
 
@@ -211,11 +211,11 @@ def test_a_question_that_fails_is_asked_again(error: Exception) -> None:
 
     async def script(freshness: Freshness) -> None:
         writers.broken = error
-        waiting: Coroutine[Any, Any, None] = freshness.wait_for({0: 6}, 5)
+        waiting: Coroutine[Any, Any, None] = freshness.wait_for({0: 6}, 20)
         task = asyncio.create_task(waiting)
         await asyncio.sleep(0.05)
         writers.broken = None
         writers.say(written(0, 6))
-        await asyncio.wait_for(task, 2)
+        await asyncio.wait_for(task, 20)
 
     play(writers, FrozenClock(), script)

@@ -108,7 +108,7 @@ async def connected(app: ASGIApp) -> AsyncIterator[Client]:
 
 
 async def _until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not is_so():  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.005)
 

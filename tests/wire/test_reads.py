@@ -1001,7 +1001,7 @@ def test_a_position_that_is_not_visible_in_time_is_503_with_retry_after(
         response = api.send("GET", "/events", account.secret, headers={"X-After-Position": position_token(position)})
         error_of(response, 503, "SERVICE_UNAVAILABLE")
         assert int(response.headers["retry-after"]) >= 1
-        assert 0.25 < time.monotonic() - started < 3
+        assert 0.25 < time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize("position", ["x", "", "Mg", "!!!", "null", position_token({0: 1}) + "!", "A" * 5000, "é"])
