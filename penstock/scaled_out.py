@@ -123,12 +123,12 @@ async def open_query(settings: Settings, serving: Check) -> AsyncIterator[Shell]
 @asynccontextmanager
 async def open_consume(settings: Settings, on_failure: Callable[[Exception], None]) -> AsyncIterator[Shell]:
     """Consume: Kafka's group, the tables, and a few routes that tell how it goes."""
-    from consumers.faust_app import WriterApp  # noqa: PLC0415 - faust takes half a second to import
     from consumers.pipeline import Pipeline  # noqa: PLC0415
     from consumers.segments.following import Workplace as SegmentPlace  # noqa: PLC0415
     from consumers.segments.service import SegmentService  # noqa: PLC0415
     from consumers.webhooks.place import Workplace as WebhookPlace  # noqa: PLC0415
     from consumers.webhooks.service import WebhookService  # noqa: PLC0415
+    from consumers.writer_app import WriterApp  # noqa: PLC0415 - faust takes half a second to import
 
     log, tables, metrics, clock = KafkaLog(settings.kafka), make_tables(settings), Metrics(), SystemClock()
     log.open()
@@ -137,7 +137,7 @@ async def open_consume(settings: Settings, on_failure: Callable[[Exception], Non
     pipeline = Pipeline(
         settings.writer, log=log, for_writing=generations.for_writing, clock=clock, metrics=metrics, owner=owner
     )
-    writer = WriterApp(settings.kafka, settings.writer, log=log, pipeline=pipeline, clock=clock, on_failure=on_failure)
+    writer = WriterApp(settings.kafka, settings.writer, pipeline=pipeline, clock=clock, on_failure=on_failure)
     app = FastAPI(**describe("penstock consume"))
     app.include_router(
         operation_routes(metrics, {"consumer": writer.check, "tables": lambda: check_version(generations)})

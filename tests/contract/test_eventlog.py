@@ -836,7 +836,7 @@ def test_kafka_a_missing_topic_names_the_remedy_and_is_waited_for(broker: Broker
         log = KafkaLog(settings)
         await log.start()
         try:
-            await asyncio.to_thread(wait_until, lambda: "penstock migrate" in log._failure, 10, "the remedy")
+            await asyncio.to_thread(wait_until, lambda: "penstock migrate" in log._appender.failure, 10, "the remedy")
             for call in (lambda: log.partitions, lambda: log.append(entries(1), 1), log.check):
                 with pytest.raises(LogUnavailable, match="penstock migrate"):
                     call()
@@ -882,7 +882,7 @@ def test_kafka_out_of_reach_is_said_and_does_not_keep_it_from_stopping(broker: B
         await log.start()
         try:
             await asyncio.sleep(0.5)
-            assert log._thread.is_alive()
+            assert log._appender._thread.is_alive()
             with pytest.raises(LogUnavailable):
                 log.append(entries(1), 1)
             with pytest.raises(LogUnavailable):

@@ -26,7 +26,7 @@ from typing import Any
 
 MODULES = (
     "consumers.comparison",
-    "consumers.faust_app",
+    "consumers.writer_app",
     "consumers.rebuild",
     "consumers.verification",
     "penstock.cli",

@@ -1,10 +1,8 @@
-"""Delivers Kafka's records to the pipeline, through faust-streaming. The only module that imports faust.
+"""The writer of the scaled-out form: gives the records that Kafka's consumer group delivers to the pipeline.
 
-faust joins the consumer group, keeps the partitions balanced between processes and fetches. Its `noack_take` hands over
-records without acknowledging them; that happens here, after the pipeline had them. (Its plain `take` acknowledges what
-a handler that failed had not stored.) The agent only puts them into an inbox, from which a task of ours takes all that
-is there: what comes while a batch is written makes the next one larger. No exception leaves that task, as it would
-leave the process idle: what the pipeline cannot retry ends the process.
+What is delivered gathers in an inbox, from which a task takes all that is there: what comes while a batch is written
+makes the next one larger. No exception leaves that task, as it would leave the process idle: what the pipeline cannot
+retry ends the process.
 
 What counts is the writer's own mark in the tables. Whenever partitions are given to this process, it claims them and
 sets the stream to the mark, so the offsets that are committed to Kafka only show others how far the group is: they may
@@ -13,27 +11,23 @@ be behind (a crash), ahead (somebody moved them; the tables are new) or gone.
 faust is watched, since it has states in which it lives and does nothing: it crashes for itself when Kafka refuses a
 commit, stays in a rebalance, drops what it had fetched, gives out no partitions where it did not see the topic right
 after a broker's restart. Where the log has records that do not come, the stream is set back; where that does not help,
-where nobody writes partitions while this process has none, or faust has crashed, the group is left and joined anew with
-a new faust.
+where nobody writes partitions while this process has none, or faust has crashed, the group is left and joined anew.
 
-`stream_wait_empty` is off: a rebalance would wait, beyond the group's patience, for a batch that waits for ClickHouse.
-Instead the batch under way gets some seconds. If it needs more, the next owner fences it or finds its range.
+A rebalance waits some seconds for the batch under way. If that needs more, the next owner fences it or finds its range.
 """
 
 import asyncio
 import contextlib
 import os
-import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
-import faust
 import structlog
-from faust.types import TP
 
 from consumers.batch import LogGap
+from consumers.faust_member import Delivery, FaustMember, record_of
 from consumers.inbox import Inbox
 from consumers.missed import MissedRecords, Remedy
 from consumers.pipeline import Pipeline, Stopped
@@ -42,27 +36,19 @@ from consumers.thread import CallThread
 from penstock.clock import Clock
 from penstock.errors import LogUnavailable, PenstockError, StartError, WriterFenced
 from penstock.eventlog import StoredRecord
+from penstock.eventlog.kafka import check_topic
 from penstock.settings import Kafka, Writer
 from schemas.record import UnknownFormat
 from schemas.topics import Topic
 
-_TAKE_RECORDS = 500
-"""Records that faust holds, twice over: a record has up to half a megabyte, and faust counts no bytes."""
-
-_TAKE_SECONDS = 0.02
 _BACKLOG_BYTES = 1 << 20
 _INBOX_BYTES = 32 << 20
 """What may wait for the batch under way, as stored, which is about a fifth of its size in the tables' format."""
 
-_SESSION_SECONDS = 10
-"""After so long without a sign of life the group gives a consumer's partitions to others."""
-
 _HANDOVER_SECONDS = 3
 """How long a rebalance waits for the batch under way."""
 
-_ANSWER_SECONDS = 10
 _REBALANCE_SECONDS = 120
-_STOP_SECONDS = 4
 _LAST_RESORT_SECONDS = 8
 _SILENT_HEARTBEATS = 45
 """So many may be missing of a partition's writer before it is taken for one that nobody has; an insert may be slow."""
@@ -70,18 +56,7 @@ _SILENT_HEARTBEATS = 45
 _RETRY_SECONDS = 1.0
 _LONGEST_REST_SECONDS = 0.3
 
-_QUIET_SECONDS = 10 * 365 * 86_400.0
-"""faust's own watch only logs, and takes a wait for ClickHouse for a fault; this switches it off."""
-
 _log = structlog.get_logger(__name__)
-
-
-class KafkaTopics(Protocol):
-    """Tells whether a topic is there; `penstock.eventlog.kafka.KafkaLog` does."""
-
-    def check_topic(self, topic: Topic) -> None:
-        """See `KafkaLog.check_topic`."""
-        ...
 
 
 class _Trouble(Exception):
@@ -100,21 +75,19 @@ class WriterApp:
         kafka: Kafka,
         settings: Writer,
         *,
-        log: KafkaTopics,
         pipeline: Pipeline,
         clock: Clock,
         on_failure: Callable[[Exception], None],
     ) -> None:
         self._kafka = kafka
         self._settings = settings
-        self._log = log
         self._pipeline = pipeline
         self._clock = clock
         self._on_failure = on_failure
         self._topic = f"{kafka.topic_prefix}.{Topic.EVENTS}"
         self._thread = CallThread("writer")
         self._writing: asyncio.Task[None] | None = None
-        self._app: Any = None  # faust has no types that mypy could see
+        self._member: FaustMember | None = None
         self._busy = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -166,14 +139,14 @@ class WriterApp:
         Raises:
             LogUnavailable: says what is waited for.
         """
-        if self._app is None or self._rebalancing_since is not None:
+        if self._member is None or self._rebalancing_since is not None:
             raise LogUnavailable(self._waits_for or "joining the consumer group")
 
     async def _wait_for_topic(self) -> None:
         """faust ends where the topic or Kafka is missing; a process that was started a little early should not."""
         while not self._stopping.is_set():
             try:
-                await asyncio.to_thread(self._log.check_topic, Topic.EVENTS)
+                await asyncio.to_thread(check_topic, self._kafka, Topic.EVENTS)
             except LogUnavailable as error:
                 _log.warning("waiting for Kafka", reason=error.message)
                 self._waits_for = error.message
@@ -188,19 +161,19 @@ class WriterApp:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         return self._stopping.is_set()
 
-    # --- membership: one faust from joining to leaving
+    # --- membership
 
     async def _be_member(self) -> None:
         """Is a member of the group until `stop`, or until there is trouble."""
         if self._stopping.is_set():
             return
-        async with self._joined() as app:
+        async with self._joined() as member:
             try:
                 while not await self._pause(self._settings.heartbeat_seconds):
-                    self._expect_health(app)
+                    self._expect_health(member)
                     if await self._acquire_unless_stopped():
                         try:
-                            await self._look_after(app)
+                            await self._look_after(member)
                         finally:
                             self._busy.release()
             except _Trouble as trouble:
@@ -216,24 +189,21 @@ class WriterApp:
         return acquiring.done() or not acquiring.cancel()
 
     @contextlib.asynccontextmanager
-    async def _joined(self) -> AsyncIterator[Any]:
+    async def _joined(self) -> AsyncIterator[FaustMember]:
         self._rebalancing_since = time.monotonic()  # until the first one is over
         self._without_since = None
-        app = _make_app(self._kafka, self._settings)
-        inbox: Inbox[Any] = Inbox(_INBOX_BYTES)
-        topic = app.topic(self._topic, key_type=bytes, value_type=bytes, value_serializer="raw")
-        app.agent(topic, name="writer")(_receiver(inbox))
-        app.on_partitions_revoked.connect(self._hand_over)
-        starting = asyncio.create_task(app.start())
-        self._writing = asyncio.create_task(self._write_inbox(app, inbox))
-        self._app = app
+        inbox: Inbox[Delivery] = Inbox(_INBOX_BYTES)
+        member = FaustMember(self._kafka, self._settings, inbox=inbox, on_revoked=self._hand_over)
+        member.join()
+        self._writing = asyncio.create_task(self._write_inbox(member, inbox))
+        self._member = member
         try:
-            yield app
+            yield member
         finally:
-            self._app = None
+            self._member = None
             await self._finish_batch()
             self._writing.cancel()
-            await self._leave(app, starting)
+            await self._leave(member)
 
     async def _finish_batch(self) -> bool:
         """Whether the batch under way ended in time."""
@@ -244,29 +214,24 @@ class WriterApp:
         self._busy.release()
         return True
 
-    async def _leave(self, app: Any, starting: "asyncio.Task[None]") -> None:
-        """Ends faust. One that does not stop stays behind with its threads: then the process must end."""
-        ending = asyncio.create_task(_end(app, starting))
-        await asyncio.wait([ending], timeout=_STOP_SECONDS)  # `wait_for` would cancel it, which faust takes for an end
-        if not ending.done():
+    async def _leave(self, member: FaustMember) -> None:
+        if not await member.leave():
             self._left_behind = True
             if not self._stopping.is_set():
                 raise StartError("Kafka's consumer is stuck: the process must be started anew.")
-        elif error := ending.exception():
-            _log.warning("faust failed while it stopped", reason=repr(error))
 
-    def _expect_health(self, app: Any) -> None:
-        if app.crashed:
-            raise _Trouble(f"the consumer failed: {app.crash_reason!r}")
+    def _expect_health(self, member: FaustMember) -> None:
+        if crash := member.crash:
+            raise _Trouble(f"the consumer failed: {crash}")
         if self._writing is not None and self._writing.done():
             raise _Trouble(f"records are not taken any more: {self._writing.exception()!r}")
-        self._note_rebalancing(app)
+        self._note_rebalancing(member)
         since = self._rebalancing_since
         if since is not None and time.monotonic() - since > _REBALANCE_SECONDS:
             raise _Trouble("the group's rebalancing does not end")
 
-    def _note_rebalancing(self, app: Any) -> None:
-        if app.rebalancing or not app.rebalancing_count:
+    def _note_rebalancing(self, member: FaustMember) -> None:
+        if member.is_rebalancing:
             self._rebalancing_since = self._rebalancing_since or time.monotonic()
         else:
             self._rebalancing_since = None
@@ -280,7 +245,7 @@ class WriterApp:
 
     # --- records
 
-    async def _write_inbox(self, app: Any, inbox: "Inbox[Any]") -> None:
+    async def _write_inbox(self, member: FaustMember, inbox: Inbox[Delivery]) -> None:
         """Writes what was delivered, at most so often as the settings say: few large inserts beat many small ones.
 
         Unless much waits, it leaves the tables alone for as long as the last inserts took: what an insert costs hardly
@@ -290,20 +255,20 @@ class WriterApp:
             await inbox.filled()
             started = time.monotonic()
             async with self._busy:
-                events = inbox.take()
-                if self._app is app and await self._write(app, [_record(event.message) for event in events]):
-                    for event in events:
-                        event.ack()
+                deliveries = inbox.take()
+                if self._member is member and await self._write(member, list(map(record_of, deliveries))):
+                    for delivery in deliveries:
+                        delivery.ack()
             took = time.monotonic() - started
             rest = 0.0 if inbox.bytes > _BACKLOG_BYTES else min(took, _LONGEST_REST_SECONDS)
             await asyncio.sleep(max(rest, self._settings.flush_after_seconds - took))
 
-    async def _write(self, app: Any, records: list[StoredRecord]) -> bool:
+    async def _write(self, member: FaustMember, records: list[StoredRecord]) -> bool:
         """Whether the records need not come again; where they must, the stream is set to them."""
         try:
-            await self._follow_assignment(app)
+            await self._follow_assignment(member)
             mine = [record for record in records if record.partition in self._pipeline.partitions]
-            for gap in await self._thread.call(self._pipeline.write, mine, self._ends(app)):
+            for gap in await self._thread.call(self._pipeline.write, mine, self._ends(member)):
                 self._note_gap(gap)
         except WriterFenced as error:
             self._note_fenced(error)
@@ -328,12 +293,12 @@ class WriterApp:
         self._failed = True
         self._on_failure(error)
 
-    async def _follow_assignment(self, app: Any) -> None:
+    async def _follow_assignment(self, member: FaustMember) -> None:
         """Claims what the group gave us and sets the stream to it, forgets what it took."""
-        self._note_rebalancing(app)
+        self._note_rebalancing(member)
         if self._rebalancing_since is not None:  # faust sets the stream to what is committed when it is over
             return
-        assigned = {partition.partition for partition in app.consumer.assignment() if partition.topic == self._topic}
+        assigned = member.assigned()
         lost = self._pipeline.partitions if self._given_anew else self._pipeline.partitions - assigned
         self._given_anew = False
         if lost:  # in the writer's thread, where a batch of the member before may still be under way
@@ -341,43 +306,21 @@ class WriterApp:
         if new := assigned - self._pipeline.partitions:
             starts = await self._thread.call(self._pipeline.claim, new)
             for partition, offset in starts.items():
-                await self._set(app, partition, offset)
+                await member.set(partition, offset)
 
-    async def _set(self, app: Any, partition: int, offset: int) -> None:
-        """The next record of the partition will be the one at `offset`, sooner or later."""
-        place = TP(self._topic, partition)
-        try:
-            await app.consumer.seek_wait({place: offset})
-        except Exception as error:  # noqa: BLE001 - it may be another's by now; else its records will be missed
-            _log.warning("stream not set", partition=partition, offset=offset, reason=repr(error))
-        else:
-            app.consumer._committed_offset[place] = offset or None  # else a gap behind it keeps faust from committing
-
-    def _ends(self, app: Any) -> LogEnds:
-        """As the last fetch of each partition told; those that have no fetch yet, or were just taken, are missing.
-
-        A consumer that is cut off from Kafka, or waits for us, fetches nothing: then what it knows is old.
-        """
-        known: dict[int, int] = {}
-        read_ms = self._clock.now_ms()
-        for number in self._pipeline.partitions:
-            place = TP(self._topic, number)
-            with contextlib.suppress(Exception):  # aiokafka's own error, where it is not assigned any more
-                if (end := app.consumer.highwater(place)) is not None:
-                    read_ms = min(read_ms, app.consumer._thread._consumer.last_poll_timestamp(place))
-                    known[number] = end
-        return LogEnds(known, read_ms)
+    def _ends(self, member: FaustMember) -> LogEnds:
+        return member.ends(self._pipeline.partitions, self._clock.now_ms())
 
     # --- what does not come by itself
 
-    async def _look_after(self, app: Any) -> None:
+    async def _look_after(self, member: FaustMember) -> None:
         """Says that the partitions are looked after, and sees to it that all their records come."""
         try:
-            await self._follow_assignment(app)
-            ends = self._ends(app)
+            await self._follow_assignment(member)
+            ends = self._ends(member)
             await self._thread.call(self._pipeline.heartbeat, ends)
             await self._expect_partitions()
-            await self._fetch_missed(app, ends)
+            await self._fetch_missed(member, ends)
         except (Stopped, _Trouble):
             raise
         except WriterFenced as error:
@@ -410,16 +353,16 @@ class WriterApp:
         if self._missed.note_gap(gap.partition, gap.expected):
             _log.warning("records are missing", partition=gap.partition, reason=str(gap))
 
-    async def _fetch_missed(self, app: Any, ends: LogEnds) -> None:
+    async def _fetch_missed(self, member: FaustMember, ends: LogEnds) -> None:
         """Sees to records that the log has and that do not come."""
         wanted = self._pipeline.wanted()
         behind = {number: offset for number, offset in wanted.items() if ends.offsets.get(number, 0) > offset}
         for due in self._missed.due(behind):
-            await self._expect_in_log(app, due.partition, due.offset)
+            await self._expect_in_log(member, due.partition, due.offset)
             match due.remedy:
                 case Remedy.SET_BACK:
                     _log.warning("set back", partition=due.partition, offset=due.offset)
-                    await self._set(app, due.partition, due.offset)
+                    await member.set(due.partition, due.offset)
                 case Remedy.BEGIN_ANEW:
                     raise _Trouble(f"record {due.offset} of partition {due.partition} does not come")
                 case Remedy.GIVE_UP:
@@ -427,76 +370,13 @@ class WriterApp:
                         f"Kafka does not give record {due.offset} of {self._topic}, partition {due.partition}."
                     )
 
-    async def _expect_in_log(self, app: Any, partition: int, offset: int) -> None:
-        place = TP(self._topic, partition)
+    async def _expect_in_log(self, member: FaustMember, partition: int, offset: int) -> None:
         try:
-            found = await asyncio.wait_for(app.consumer.earliest_offsets(place), _ANSWER_SECONDS)
-        except Exception as error:
-            raise _Trouble(f"Kafka does not answer: {error!r}") from error
-        earliest = found.get(place, 0)
+            earliest = await member.earliest(partition)
+        except LogUnavailable as error:
+            raise _Trouble(error.message) from error
         if earliest > offset:
             raise StartError(
                 f"Kafka has dropped records {offset} to {earliest - 1} of {self._topic}, partition {partition}, before "
                 "they were stored. Was the topic's retention shortened?"
             )
-
-
-async def _end(app: Any, starting: "asyncio.Task[None]") -> None:
-    starting.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await starting
-    await app.stop()
-
-
-def _make_app(kafka: Kafka, settings: Writer) -> Any:
-    servers = ";".join(f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(","))
-    return faust.App(
-        kafka.group,
-        broker=servers,
-        broker_credentials=_credentials(kafka),
-        store="memory://",
-        web_enabled=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        consumer_auto_offset_reset="earliest",
-        stream_wait_empty=False,
-        stream_buffer_maxsize=_TAKE_RECORDS,
-        stream_processing_timeout=_QUIET_SECONDS,
-        broker_commit_livelock_soft_timeout=_QUIET_SECONDS,
-        broker_session_timeout=_SESSION_SECONDS,
-        broker_heartbeat_interval=_SESSION_SECONDS / 4,
-        broker_commit_interval=max(1.0, settings.flush_after_seconds),
-        worker_redirect_stdouts=False,
-        autodiscover=False,
-        datadir="/tmp/penstock-faust-unused",  # noqa: S108 - nothing is written there: the store is in memory
-    )
-
-
-def _credentials(kafka: Kafka) -> Any:
-    context = None
-    if kafka.security_protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=kafka.ssl_cafile or None)
-    if kafka.security_protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            username=kafka.sasl_username,
-            password=kafka.sasl_password.get_secret_value(),
-            mechanism=kafka.sasl_mechanism,
-            ssl_context=context,
-        )
-    return faust.SSLCredentials(context) if context else None
-
-
-def _receiver(inbox: "Inbox[Any]") -> Callable[[Any], Awaitable[None]]:
-    """The agent: what faust delivers goes into the inbox, unacknowledged."""
-
-    async def receive(stream: Any) -> None:
-        events: Any
-        async for events in stream.noack_take(_TAKE_RECORDS, within=_TAKE_SECONDS):
-            await inbox.put(events, sum([len(event.message.value or b"") for event in events]))
-
-    return receive
-
-
-def _record(message: Any) -> StoredRecord:
-    appended_ms = int((message.timestamp or 0) * 1000)
-    return StoredRecord(Topic.EVENTS, message.partition, message.offset, None, message.value, appended_ms)
