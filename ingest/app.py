@@ -14,10 +14,11 @@ from ingest.segments import SegmentDirectory
 from ingest.sns.source import SnsSource
 from penstock.clock import Clock
 from penstock.eventlog import EventLog
-from penstock.health import Check, operation_routes
+from penstock.health import operation_routes
 from penstock.http import Shell, install
 from penstock.openapi import describe
 from penstock.rate_limit import write_limit
+from penstock.readiness import Check
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 

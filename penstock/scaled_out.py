@@ -18,10 +18,11 @@ from penstock.clock import SystemClock
 from penstock.contacts import ContactDirectory, Polling, TailEnds
 from penstock.control import Control, control_of
 from penstock.eventlog.kafka import KafkaLog
-from penstock.health import PROCESS, Check, operation_routes
+from penstock.health import operation_routes
 from penstock.http import Shell, install
 from penstock.openapi import describe
 from penstock.opening import make_tables
+from penstock.readiness import PROCESS, Check
 from penstock.segments import FollowedSegments
 from penstock.settings import Settings
 from penstock.telemetry import Metrics

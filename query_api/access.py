@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from fastapi import Request, Response
@@ -13,6 +14,7 @@ from penstock.http import find_header, only_header
 from penstock.rate_limit import RateLimit
 from query_api.fields import POSITION_HEADER, Fields, query_values
 from query_api.freshness import Freshness
+from schemas.position import Position, to_token
 
 _POSITION = POSITION_HEADER.lower().encode()
 
@@ -86,6 +88,17 @@ def aged(age_ms: int) -> Iterator[None]:
     except NotFound as missing:
         missing.headers["X-Data-Age-Ms"] = str(age_ms)
         raise
+
+
+NOTHING_AWAITED: Position = MappingProxyType({})
+"""The position of a change that every later read knows of by itself: of the registry, which is followed to its end for
+each of them, and of rows that are there."""
+
+
+def written(body: bytes | None, status: int = 200, position: Position = NOTHING_AWAITED) -> Response:
+    """The answer to a write; without a body where that is None."""
+    media_type = None if body is None else "application/json"
+    return Response(body, status, media_type=media_type, headers={"X-Position": to_token(position)})
 
 
 def answered(body: bytes, age_ms: int) -> Response:

@@ -10,10 +10,11 @@ from penstock.clickhouse.generations import LiveTables
 from penstock.clickhouse.progress import read_progress
 from penstock.clock import SystemClock
 from penstock.destinations import Destinations
-from penstock.health import Check, operation_routes
+from penstock.health import operation_routes
 from penstock.http import Shell, install
 from penstock.openapi import Document, describe
 from penstock.rate_limit import read_limit
+from penstock.readiness import Check
 from penstock.settings import Settings
 from penstock.telemetry import Metrics
 from query_api.access import Access, Authenticate

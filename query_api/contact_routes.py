@@ -1,6 +1,5 @@
 """The routes of contacts: request to parameters, wait where asked to, answer. Thin on purpose."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from penstock.errors import NotFound, ValidationFailed
 from query_api import contact_answers, documentation
-from query_api.access import Access, answered
+from query_api.access import Access, answered, written
 from query_api.bodies import Bodies
 from query_api.changing import Changer
 from query_api.contact_params import Change, change_request, contacts_request
@@ -16,7 +15,6 @@ from query_api.contact_results import PENDING
 from query_api.fields import Fields
 from query_api.reader import Reader
 from query_api.registering import Route, router_of
-from schemas.position import Position, to_token
 from schemas.wire_reads import Contact, ContactsPage
 
 
@@ -60,8 +58,8 @@ class _Contacts:
         change = _change(await self.bodies.read(request), fields)
         changed = await self.changer.change(principal.project_id, contact_id, change)
         if changed.contact is None:
-            return _pending(changed.position)
-        return Response(changed.contact, media_type="application/json", headers=_position(changed.position))
+            return written(PENDING, 202, changed.position)
+        return written(changed.contact, position=changed.position)
 
     async def erase_contact(self, request: Request) -> Response:
         """Removes the contact and its events from every read, for good; a later track of the address starts anew.
@@ -74,8 +72,8 @@ class _Contacts:
         fields.finish()
         erased = await self.changer.erase(principal.project_id, contact_id)
         if not erased.is_done:
-            return _pending(erased.position)
-        return Response(status_code=204, headers=_position(erased.position))
+            return written(PENDING, 202, erased.position)
+        return written(None, 204, erased.position)
 
 
 def _change(body: bytes, fields: Fields) -> Change:
@@ -88,14 +86,6 @@ def _change(body: bytes, fields: Fields) -> Change:
             fields.wrong(problem.field, problem.message, problem.code)
     fields.finish()
     return change
-
-
-def _position(position: Position) -> Mapping[str, str]:
-    return {"X-Position": to_token(position)}
-
-
-def _pending(position: Position) -> Response:
-    return Response(PENDING, 202, media_type="application/json", headers=_position(position))
 
 
 def _routes(contacts: _Contacts) -> list[Route]:

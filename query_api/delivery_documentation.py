@@ -4,11 +4,11 @@ from typing import Any
 
 from query_api.documentation import (
     AFTER,
-    ANSWER_HEADERS,
     BODY_REFUSED,
     CONTENT_ENCODING,
     CURSOR,
     DELETED,
+    POSITION_HEADERS,
     limit_of,
     parameter,
 )
@@ -22,7 +22,7 @@ __all__ = ["DELIVERIES", "DELIVERY_ALONE", "FOUND", "ONE_DELIVERY", "REPLAY", "R
 _WORKFLOW = parameter("id", "The workflow's id.", "path", format="uuid")
 _DELIVERY = parameter("deliveryId", "The delivery's id.", "path", format="uuid")
 _STATUS = parameter("status", "Only deliveries of this status.", enum=["pending", "delivered", "failed", "dead"])
-_DONE: dict[str, Any] = {"headers": {"X-Request-ID": ANSWER_HEADERS["X-Request-ID"]}}
+_DONE: dict[str, Any] = {"headers": POSITION_HEADERS}
 _REFUSED: Answers = {
     403: DELETED[403],
     404: {"model": ErrorResponse, "description": "`RESOURCE_NOT_FOUND`: the project has none with this id."},

@@ -11,7 +11,7 @@ from penstock.clickhouse.contract import Row
 from penstock.deliveries import DEAD, DELIVERED, FAILED, PENDING, Delivery, delivery_of
 from penstock.errors import NotFound, ValidationFailed
 from query_api import delivery_documentation as documentation
-from query_api.access import Access, aged, answered
+from query_api.access import Access, aged, answered, written
 from query_api.bodies import Bodies
 from query_api.body_members import read_members
 from query_api.delivery_queries import DeliveriesRequest, DeliveryPlace, attempts_of, deliveries_page, one_delivery
@@ -30,7 +30,6 @@ from query_api.workflows import known_workflow
 from schemas.times import parse_iso, to_ms, to_wire
 from schemas.wire_deliveries import DeliveriesPage, DeliveryWithAttempts, Replayed
 
-_JSON = "application/json"
 STATUSES = (PENDING, DELIVERED, FAILED, DEAD)
 
 
@@ -86,7 +85,7 @@ class _Deliveries:
         fields.finish()
         known_workflow(await self.registrar.read(), principal.project_id, workflow_id)
         retry = partial(self._retry, principal.project_id, workflow_id, delivery_id)
-        return Response(await self.reader.run(principal.project_id, retry), media_type=_JSON)
+        return written(await self.reader.run(principal.project_id, retry))
 
     def _retry(self, project_id: str, workflow_id: str, delivery_id: str) -> bytes:
         delivery = self.again.one(self._delivery(project_id, workflow_id, delivery_id))
@@ -105,7 +104,7 @@ class _Deliveries:
         workflow = known_workflow(registry, principal.project_id, workflow_id)
         work: Callable[[], int] = partial(self.again.all_of, registry, workflow, span)
         made = await self.reader.run(principal.project_id, work)
-        return Response(replayed_body(made), 202, media_type=_JSON)
+        return written(replayed_body(made), 202)
 
 
 def _after(fields: Fields) -> DeliveryPlace | None:

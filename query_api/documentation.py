@@ -65,7 +65,7 @@ TRACED: dict[int | str, dict[str, Any]] = {
     },
 }
 
-_POSITION_HEADERS = {
+POSITION_HEADERS = {
     "X-Position": {
         "schema": {"type": "string"},
         "description": "Opaque. A read that sends it as `X-After-Position` sees the change.",
@@ -73,10 +73,10 @@ _POSITION_HEADERS = {
     "X-Request-ID": ANSWER_HEADERS["X-Request-ID"],
 }
 DELETED: dict[int | str, dict[str, Any]] = {
-    200: {"headers": _POSITION_HEADERS},
+    200: {"headers": POSITION_HEADERS},
     202: {
         "description": "It will happen; how many events it removes is not known yet: `deletedCount` is null.",
-        "headers": _POSITION_HEADERS,
+        "headers": POSITION_HEADERS,
     },
     400: {"model": ErrorResponse, "description": "`BAD_REQUEST`: a name of the system's own events."},
     403: {"model": ErrorResponse, "description": "`PROJECT_DISABLED`."},
@@ -95,7 +95,7 @@ FOUND: dict[int | str, dict[str, Any]] = {
     404: _NO_CONTACT[404] | {"headers": {"X-Data-Age-Ms": ANSWER_HEADERS["X-Data-Age-Ms"]}},
 }
 _CHANGE_PENDING: dict[int | str, dict[str, Any]] = {
-    202: {"model": Pending, "description": "It will happen, but is not visible yet.", "headers": _POSITION_HEADERS},
+    202: {"model": Pending, "description": "It will happen, but is not visible yet.", "headers": POSITION_HEADERS},
     403: DELETED[403],
 }
 BODY_REFUSED: dict[int | str, dict[str, Any]] = {
@@ -107,13 +107,13 @@ BODY_REFUSED: dict[int | str, dict[str, Any]] = {
     },
 }
 CHANGED: dict[int | str, dict[str, Any]] = {
-    200: {"headers": _POSITION_HEADERS},
+    200: {"headers": POSITION_HEADERS},
     **_CHANGE_PENDING,
     **_NO_CONTACT,
     **BODY_REFUSED,
 }
 ERASED: dict[int | str, dict[str, Any]] = {
-    204: {"description": "Done.", "headers": _POSITION_HEADERS},
+    204: {"description": "Done.", "headers": POSITION_HEADERS},
     **_CHANGE_PENDING,
     **_NO_CONTACT,
 }

@@ -11,6 +11,7 @@ from query_api.documentation import (
     CONTENT_ENCODING,
     CURSOR,
     DELETED,
+    POSITION_HEADERS,
     READ,
     limit_of,
     parameter,
@@ -22,8 +23,7 @@ from schemas.wire_registry import NewSegment, NewWorkflow, SegmentChange, Workfl
 
 Answers = dict[int | str, dict[str, Any]]
 
-_WITH_ID = {"X-Request-ID": ANSWER_HEADERS["X-Request-ID"]}
-_DONE: dict[str, Any] = {"headers": _WITH_ID}
+_DONE: dict[str, Any] = {"headers": POSITION_HEADERS}
 _DISABLED: Answers = {403: DELETED[403]}
 _UNKNOWN: Answers = {
     404: {"model": ErrorResponse, "description": "`RESOURCE_NOT_FOUND`: the project has none with this id."}
@@ -45,12 +45,16 @@ SEGMENT_MADE: Answers = {**MADE, **_SLUG_TAKEN}
 CHANGED: Answers = {200: _DONE, **_DISABLED, **_UNKNOWN, **BODY_REFUSED}
 COMPUTED: Answers = {
     200: _DONE,
-    202: {"model": Pending, "description": "It goes on, and takes longer than 10 seconds.", "headers": _WITH_ID},
+    202: {
+        "model": Pending,
+        "description": "It goes on, and takes longer than 10 seconds.",
+        "headers": POSITION_HEADERS,
+    },
     **_DISABLED,
     **_UNKNOWN,
 }
 ROTATED: Answers = {200: _DONE, **_DISABLED, **_UNKNOWN}
-REMOVED: Answers = {204: {"description": "Done.", "headers": _WITH_ID}, **_DISABLED, **_UNKNOWN}
+REMOVED: Answers = {204: {"description": "Done.", "headers": POSITION_HEADERS}, **_DISABLED, **_UNKNOWN}
 SEGMENT_REMOVED: Answers = {**REMOVED, **_IN_USE}
 
 _SEGMENT_ID = parameter("id", "The segment's id.", "path", format="uuid")

@@ -7,7 +7,7 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from query_api import answers, documentation
-from query_api.access import Access, answered
+from query_api.access import Access, answered, written
 from query_api.deleting import Deleter
 from query_api.fields import Fields, path_value
 from query_api.params import contact_request, events_request, stats_request
@@ -15,7 +15,6 @@ from query_api.reader import Reader
 from query_api.registering import Route, router_of
 from query_api.registrar import Registrar
 from query_api.results import deleted_body
-from schemas.position import to_token
 from schemas.wire_reads import ContactEventsPage, Deleted, EventNames, EventsPage, EventTrace, NameCount, NameSeries
 from schemas.wire_registry import Usage
 
@@ -88,8 +87,7 @@ class _Reads:
         fields.finish()
         deleted = await self.deleter.delete(principal.project_id, name)
         status, body = deleted_body(deleted.events)
-        headers = {"X-Position": to_token(deleted.position)}
-        return Response(body, status, media_type="application/json", headers=headers)
+        return written(body, status, deleted.position)
 
     async def _answer(self, project_id: str, fields: Fields, work: Callable[[], bytes]) -> Response:
         age_ms = await self.access.age_of_view(fields)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 
 from query_api import registry_documentation as documentation
-from query_api.access import Access, aged, answered
+from query_api.access import Access, aged, answered, written
 from query_api.bodies import Bodies
 from query_api.computing import Computer
 from query_api.contact_results import PENDING
@@ -18,8 +18,6 @@ from query_api.segment_params import new_segment, segment_change
 from query_api.segment_results import segment_body
 from query_api.segments import Segments, known_segment
 from schemas.wire_registry import MembersPage, Segment, SegmentsPage
-
-_JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class SegmentHandlers:
         # before it is made: an error afterwards would hide that it was
         count = await self.memberships.count(registry, draft)
         segment = await self.segments.make(draft, asked)
-        return Response(segment_body(segment, count), 201, media_type=_JSON)
+        return written(segment_body(segment, count), 201)
 
     async def change_segment(self, request: Request) -> Response:
         """Changes what is named. The slug stays."""
@@ -93,7 +91,7 @@ class SegmentHandlers:
         draft = self.segments.changed(registry, principal.project_id, segment_id, asked)
         count = await self.memberships.count(registry, draft)  # as above
         segment = await self.segments.change(principal.project_id, segment_id, asked)
-        return Response(segment_body(segment, count), media_type=_JSON)
+        return written(segment_body(segment, count))
 
     async def remove_segment(self, request: Request) -> Response:
         """Removes the segment; nothing more is emitted for it. The events that it has emitted stay."""
@@ -102,7 +100,7 @@ class SegmentHandlers:
         segment_id = fields.uuid("id")
         fields.finish()
         await self.segments.remove(principal.project_id, segment_id)
-        return Response(status_code=204)
+        return written(None, 204)
 
     async def compute_segment(self, request: Request) -> Response:
         """Compares all contacts with the segment's condition now, and answers the segment once that is done.
@@ -115,9 +113,9 @@ class SegmentHandlers:
         fields.finish()
         segment = await self.computer.compute(principal.project_id, segment_id)
         if segment is None:
-            return Response(PENDING, 202, media_type=_JSON)
+            return written(PENDING, 202)
         count = await self.memberships.count(await self.registrar.read(), segment)
-        return Response(segment_body(segment, count), media_type=_JSON)
+        return written(segment_body(segment, count))
 
 
 def _routes(segments: SegmentHandlers) -> list[Route]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 
 from query_api import registry_documentation as documentation
-from query_api.access import Access, aged, answered
+from query_api.access import Access, aged, answered, written
 from query_api.bodies import Bodies
 from query_api.fields import Fields
 from query_api.paging import page_of, page_request
@@ -16,8 +16,6 @@ from query_api.workflow_results import made_body, rotated_body, workflow_body, w
 from query_api.workflows import Workflows, known_workflow
 from schemas.registry import WorkflowState
 from schemas.wire_registry import MadeWorkflow, RotatedSecret, Workflow, WorkflowsPage
-
-_JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class _Workflows:
         principal = self.access.writer(request)
         asked = new_workflow(await self.bodies.read(request), self.check_url)
         made = await self.workflows.make(principal.project_id, asked)
-        return Response(made_body(made), 201, media_type=_JSON)
+        return written(made_body(made), 201)
 
     async def change_workflow(self, request: Request) -> Response:
         """Merges what is named into the workflow: `trigger` and `webhook.headers` are replaced as a whole.
@@ -71,7 +69,7 @@ class _Workflows:
         asked = workflow_change(await self.bodies.read(request), self.check_url, fields.problems)
         workflow = await self.workflows.change(principal.project_id, workflow_id, asked)
         state = WorkflowState(workflow.id, workflow.updated_at)
-        return Response(workflow_body(workflow, state), media_type=_JSON)
+        return written(workflow_body(workflow, state))
 
     async def remove_workflow(self, request: Request) -> Response:
         """Nothing more is sent for it."""
@@ -80,7 +78,7 @@ class _Workflows:
         workflow_id = fields.uuid("id")
         fields.finish()
         await self.workflows.remove(principal.project_id, workflow_id)
-        return Response(status_code=204)
+        return written(None, 204)
 
     async def rotate_secret(self, request: Request) -> Response:
         """A new secret, which only this answer has. The former one signs beside it for 24 hours; older ones no more."""
@@ -89,7 +87,7 @@ class _Workflows:
         workflow_id = fields.uuid("id")
         fields.finish()
         workflow = await self.workflows.rotate(principal.project_id, workflow_id)
-        return Response(rotated_body(workflow), media_type=_JSON)
+        return written(rotated_body(workflow))
 
 
 def _routes(workflows: _Workflows) -> list[Route]:

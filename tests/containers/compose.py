@@ -62,7 +62,7 @@ class Compose:
 
     Args:
         command: how compose is called.
-        env_file: what it takes the place of .env: image names, the password, the port, how many of each.
+        env_file: what takes the place of .env: image names, the password, the port, how many of each.
     """
 
     def __init__(self, docker: Docker, command: Sequence[str], env_file: Path) -> None:

@@ -90,10 +90,15 @@ def served(
 
 
 def send(api: Api, method: str, path: str, account: Account, body: Any = None, **more: Any) -> httpx.Response:
-    """A request with the project's secret key; `body` as bytes, or as what becomes JSON."""
+    """A request with the project's secret key; `body` as bytes, or as what becomes JSON.
+
+    Whatever changed something has a position, which a read may hand back.
+    """
     content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json", **more.pop("headers", {})}
-    return api.send(method, path, account.secret, content=content, headers=headers, **more)
+    answer = api.send(method, path, account.secret, content=content, headers=headers, **more)
+    assert ("x-position" in answer.headers) == (method not in ("GET", "HEAD") and answer.is_success), answer.headers
+    return answer
 
 
 def made(api: Api, path: str, account: Account, body: Any) -> Any:

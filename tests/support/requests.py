@@ -20,8 +20,8 @@ from penstock.auth import KeyRing, NewKey, new_key
 from penstock.errors import Unavailable
 from penstock.eventlog import EventLog
 from penstock.eventlog.sqlite import SqliteLog
-from penstock.health import Check
 from penstock.projects import NewProject, create_project
+from penstock.readiness import Check
 from penstock.settings import Ingest, Limits, Query, Settings, Sns
 from penstock.telemetry import Metrics
 from schemas.control import KeyKind, Subject, control_key, encode_subject

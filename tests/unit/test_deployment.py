@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from penstock import serving
-from penstock.health import PROCESS
 from penstock.protocol import MAX_HEAD_BYTES
+from penstock.readiness import PROCESS
 from tests.support.services import REPOSITORY
 
 COMPOSE = (REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8")

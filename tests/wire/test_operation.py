@@ -16,9 +16,10 @@ from ingest.routes import write_document
 from ingest.sns.message import SnsMessage
 from ingest.subscription import SubscriptionBody
 from penstock.errors import LogUnavailable
-from penstock.health import PROCESS, Check, operation_routes
+from penstock.health import operation_routes
 from penstock.http import install
 from penstock.openapi import complete_document, describe
+from penstock.readiness import PROCESS, Check
 from penstock.telemetry import Metrics
 from schemas.names import MAIL_EVENTS
 from schemas.wire import BatchItem, TrackRequest
