@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from queue import SimpleQueue
 
 from penstock.errors import PenstockError
 
@@ -49,27 +50,35 @@ class Readiness:
 
 
 class _Checking:
-    """One check, which runs once at a time: who asks meanwhile gets the same answer."""
+    """One check, which runs once at a time: who asks meanwhile gets the same answer.
+
+    It has a thread of its own for good, as what it asks may keep a connection for each thread.
+    """
 
     def __init__(self, check: Check, name: str) -> None:
         self._check = check
         self._name = name
         self._asking = threading.Lock()
+        self._asked: SimpleQueue[Future[str]] = SimpleQueue()
         self._answer: Future[str] | None = None
 
     def ask(self) -> "Future[str]":
         with self._asking:
+            if self._answer is None:
+                # a daemon: a check that hangs must not keep the process from ending
+                threading.Thread(target=self._run, name=f"check-{self._name}", daemon=True).start()
             if self._answer is None or self._answer.done():
                 self._answer = Future()
-                # a daemon: a check that hangs must not keep the process from ending
-                threading.Thread(target=self._run, args=[self._answer], name=f"check-{self._name}", daemon=True).start()
+                self._asked.put(self._answer)
             return self._answer
 
-    def _run(self, answer: "Future[str]") -> None:
-        try:
-            answer.set_result(_reason(self._check))
-        except BaseException as error:  # noqa: BLE001 - it belongs to the one who asked
-            answer.set_exception(error)
+    def _run(self) -> None:
+        while True:
+            answer = self._asked.get()
+            try:
+                answer.set_result(_reason(self._check))
+            except BaseException as error:  # noqa: BLE001 - it belongs to the one who asked
+                answer.set_exception(error)
 
 
 def _reason(check: Check) -> str:

@@ -100,7 +100,7 @@ class ClientTables:
         self._connect = connect
         self.database = database
         self._local = threading.local()
-        self._clients: list[Client] = []
+        self._clients: list[tuple[threading.Thread, Client]] = []
         self._clients_lock = threading.Lock()
         self._beside: dict[str, ClientTables] = {}
 
@@ -116,13 +116,21 @@ class ClientTables:
             return client
         fresh = self._local.client = self._connect(self.database)
         self._local.spoilt = False
-        with self._clients_lock:
-            self._clients.append(fresh)
-            if client in self._clients:
-                self._clients.remove(client)
-        if client is not None:
-            client.close()  # after the new one is open: chDB's engine goes down with its last connection
+        for left in self._replace(client, fresh):
+            left.close()  # after the new one is open: chDB's engine goes down with its last connection
         return fresh
+
+    def _replace(self, spoilt: Client | None, fresh: Client) -> list[Client]:
+        """Keeps the one client and returns those that nobody uses any more: threads come and go."""
+        with self._clients_lock:
+            kept, left = [(threading.current_thread(), fresh)], []
+            for thread, client in self._clients:
+                if client is spoilt or not thread.is_alive():
+                    left.append(client)
+                else:
+                    kept.append((thread, client))
+            self._clients = kept
+        return left
 
     @contextmanager
     def _borrowed(self) -> Iterator[Client]:
@@ -174,5 +182,5 @@ class ClientTables:
             tables.close()
         with self._clients_lock:
             while self._clients:
-                self._clients.pop().close()
+                self._clients.pop()[1].close()
         self._local = threading.local()

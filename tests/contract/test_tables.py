@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -119,6 +120,16 @@ def test_rows_are_text_numbers_and_null_as_json_has_them(empty: ClientTables) ->
 def test_no_rows_many_rows_and_rows_with_line_ends(empty: ClientTables) -> None:
     assert empty.select("SELECT 1 WHERE 0") == []
     assert len(empty.select("SELECT number, 'a\\nb\\rc' FROM numbers(100000)")) == 100_000
+
+
+def test_threads_that_ended_leave_no_connection_behind(empty: ClientTables) -> None:
+    """Or a process that asks in new threads again and again fills its memory within hours."""
+    for _ in range(20):
+        asking = Thread(target=empty.select, args=["SELECT 1"])
+        asking.start()
+        asking.join()
+    assert empty.select("SELECT 1")
+    assert len(empty._clients) <= 2
 
 
 def test_threads_side_by_side(migrated: ClientTables) -> None:

@@ -71,6 +71,17 @@ def test_a_part_that_recovers_is_asked_anew() -> None:
     assert [asked.missing(), asked.missing()] == [{"log": "away"}, {}]
 
 
+def test_a_part_is_asked_by_one_thread() -> None:
+    """Whoever asks: a connection for each thread that ever asked would fill the memory."""
+    threads: set[threading.Thread] = set()
+    asked = Readiness({"log": lambda: threads.add(threading.current_thread())})
+    for _ in range(20):
+        asking = threading.Thread(target=asked.missing)
+        asking.start()
+        asking.join()
+    assert len(threads) == 1
+
+
 def test_the_process_is_not_named_because_a_part_hangs_later(part: Part) -> None:
     """A balancer would take it out, although another process would do no better."""
     asked = Readiness({PROCESS: lambda: None, "tables": part})
