@@ -40,20 +40,20 @@ _QUIET_SECONDS = 10 * 365 * 86_400.0
 
 _log = structlog.get_logger(__name__)
 
-Delivery = Any
-"""A record as faust delivers it: `record_of` reads it, its `ack()` says that it need not come again."""
+Fetched = Any
+"""A record as faust hands it over: `record_of` reads it, its `ack()` says that it need not come again."""
 
 
 class FaustMember:
     """One faust, from joining the group to leaving it. Belongs to the event loop.
 
     Args:
-        inbox: gets what is delivered.
+        inbox: gets what is fetched.
         on_revoked: awaited when the group is about to give the partitions out anew, all of them.
     """
 
     def __init__(
-        self, kafka: Kafka, settings: Writer, *, inbox: Inbox[Delivery], on_revoked: Callable[..., Awaitable[None]]
+        self, kafka: Kafka, settings: Writer, *, inbox: Inbox[Fetched], on_revoked: Callable[..., Awaitable[None]]
     ) -> None:
         self._topic = f"{kafka.topic_prefix}.{Topic.EVENTS}"
         self._app: Any = _make_app(kafka, settings)  # faust has no types that mypy could see
@@ -97,7 +97,7 @@ class FaustMember:
         """The partitions that the group gave it."""
         return {place.partition for place in self._app.consumer.assignment() if place.topic == self._topic}
 
-    async def set(self, partition: int, offset: int) -> None:
+    async def seek(self, partition: int, offset: int) -> None:
         """The next record of the partition will be the one at `offset`, sooner or later."""
         place = TP(self._topic, partition)
         try:
@@ -136,9 +136,9 @@ class FaustMember:
         return int(found.get(place, 0))
 
 
-def record_of(delivery: Delivery) -> StoredRecord:
-    """What was delivered, as the log keeps it."""
-    message = delivery.message
+def record_of(fetched: Fetched) -> StoredRecord:
+    """The record as the log keeps it."""
+    message = fetched.message
     appended_ms = int((message.timestamp or 0) * 1000)
     return StoredRecord(Topic.EVENTS, message.partition, message.offset, None, message.value, appended_ms)
 
@@ -181,12 +181,12 @@ def _credentials(kafka: Kafka) -> Any:
     return faust.SSLCredentials(context) if context else None
 
 
-def _receiver(inbox: "Inbox[Any]") -> Callable[[Any], Awaitable[None]]:
-    """The agent: what faust delivers goes into the inbox, unacknowledged."""
+def _receiver(inbox: Inbox[Fetched]) -> Callable[[Any], Awaitable[None]]:
+    """The agent: what faust fetched goes into the inbox, unacknowledged."""
 
     async def receive(stream: Any) -> None:
-        events: Any
-        async for events in stream.noack_take(_TAKE_RECORDS, within=_TAKE_SECONDS):
-            await inbox.put(events, sum([len(event.message.value or b"") for event in events]))
+        fetched: list[Fetched]
+        async for fetched in stream.noack_take(_TAKE_RECORDS, within=_TAKE_SECONDS):
+            await inbox.put(fetched, sum([len(one.message.value or b"") for one in fetched]))
 
     return receive

@@ -27,7 +27,7 @@ from typing import Any
 import structlog
 
 from consumers.batch import LogGap
-from consumers.faust_member import Delivery, FaustMember, record_of
+from consumers.faust_member import FaustMember, Fetched, record_of
 from consumers.inbox import Inbox
 from consumers.missed import MissedRecords, Remedy
 from consumers.pipeline import Pipeline, Stopped
@@ -192,7 +192,7 @@ class WriterApp:
     async def _joined(self) -> AsyncIterator[FaustMember]:
         self._rebalancing_since = time.monotonic()  # until the first one is over
         self._without_since = None
-        inbox: Inbox[Delivery] = Inbox(_INBOX_BYTES)
+        inbox: Inbox[Fetched] = Inbox(_INBOX_BYTES)
         member = FaustMember(self._kafka, self._settings, inbox=inbox, on_revoked=self._hand_over)
         member.join()
         self._writing = asyncio.create_task(self._write_inbox(member, inbox))
@@ -245,7 +245,7 @@ class WriterApp:
 
     # --- records
 
-    async def _write_inbox(self, member: FaustMember, inbox: Inbox[Delivery]) -> None:
+    async def _write_inbox(self, member: FaustMember, inbox: Inbox[Fetched]) -> None:
         """Writes what was delivered, at most so often as the settings say: few large inserts beat many small ones.
 
         Unless much waits, it leaves the tables alone for as long as the last inserts took: what an insert costs hardly
@@ -255,10 +255,10 @@ class WriterApp:
             await inbox.filled()
             started = time.monotonic()
             async with self._busy:
-                deliveries = inbox.take()
-                if self._member is member and await self._write(member, list(map(record_of, deliveries))):
-                    for delivery in deliveries:
-                        delivery.ack()
+                fetched = inbox.take()
+                if self._member is member and await self._write(member, list(map(record_of, fetched))):
+                    for one in fetched:
+                        one.ack()
             took = time.monotonic() - started
             rest = 0.0 if inbox.bytes > _BACKLOG_BYTES else min(took, _LONGEST_REST_SECONDS)
             await asyncio.sleep(max(rest, self._settings.flush_after_seconds - took))
@@ -306,7 +306,7 @@ class WriterApp:
         if new := assigned - self._pipeline.partitions:
             starts = await self._thread.call(self._pipeline.claim, new)
             for partition, offset in starts.items():
-                await member.set(partition, offset)
+                await member.seek(partition, offset)
 
     def _ends(self, member: FaustMember) -> LogEnds:
         return member.ends(self._pipeline.partitions, self._clock.now_ms())
@@ -362,7 +362,7 @@ class WriterApp:
             match due.remedy:
                 case Remedy.SET_BACK:
                     _log.warning("set back", partition=due.partition, offset=due.offset)
-                    await member.set(due.partition, due.offset)
+                    await member.seek(due.partition, due.offset)
                 case Remedy.BEGIN_ANEW:
                     raise _Trouble(f"record {due.offset} of partition {due.partition} does not come")
                 case Remedy.GIVE_UP:

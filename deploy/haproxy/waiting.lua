@@ -22,7 +22,7 @@ core.register_task(function()
     while true do
         for _, backend in pairs(core.backends) do
             for name, server in pairs(backend.servers) do
-                local place, address = backend.name .. "/" .. name, server:get_addr()
+                local place, address = backend:get_name() .. "/" .. name, server:get_addr()
                 if known[place] ~= address then
                     known[place] = address
                     server:check_force_down()

@@ -24,7 +24,12 @@ ConfigFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 MAX_PORT = 65_535
-Port = Annotated[int, typer.Option("--port", min=0, max=MAX_PORT, help="Port to listen on; 0: any that is free.")]
+PORT_VARIABLE = "PORT"
+"""As platforms that run containers name it; the image's health check reads it too."""
+Port = Annotated[
+    int,
+    typer.Option("--port", min=0, max=MAX_PORT, help="Port to listen on; 0: any that is free.", envvar=PORT_VARIABLE),
+]
 ProjectId = Annotated[str, typer.Option("--project", help="Id of the project.")]
 
 

@@ -7,7 +7,17 @@ from typing import Annotated
 import structlog
 import typer
 
-from penstock.commands.options import MAX_PORT, AsJson, ConfigFile, DataDir, Host, Port, settings_of, show
+from penstock.commands.options import (
+    MAX_PORT,
+    PORT_VARIABLE,
+    AsJson,
+    ConfigFile,
+    DataDir,
+    Host,
+    Port,
+    settings_of,
+    show,
+)
 from penstock.errors import StartError
 from penstock.opening import is_scaled_out, locked_directory, require_scaled_out
 from penstock.settings import Settings, effective
@@ -137,7 +147,10 @@ def query(
 def consume(
     host: Host = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", min=0, max=MAX_PORT, help="For health and metrics; worker i has port + i.")
+        int,
+        typer.Option(
+            "--port", min=0, max=MAX_PORT, help="For health and metrics; worker i has port + i.", envvar=PORT_VARIABLE
+        ),
     ] = 8082,
     workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Consumers in the group.")] = 1,
     data_dir: DataDir = None,

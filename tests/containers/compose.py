@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.containers.docker import Docker, DockerFailed, run, tried
+from tests.containers.docker import Docker, run, tried
 from tests.support.services import LOOPBACK, REPOSITORY
 
 FILE = "docker-compose.yml"
@@ -21,6 +21,8 @@ _INTERPOLATED = frozenset(re.findall(r"\$\{(\w+)", (REPOSITORY / FILE).read_text
 """What the file takes from outside. The environment would go before the env file, so it must not have any of it."""
 
 PROCESSES = ("ingest", "consume", "query")
+PORTS = {"ingest": 8080, "query": 8081}
+"""Of those behind the proxy."""
 """What can be scaled."""
 
 
@@ -50,7 +52,7 @@ class Container:
     @property
     def finished_at(self) -> float:
         """When it ended, in seconds since 1970."""
-        return datetime.fromisoformat(self.details["State"]["FinishedAt"][:19] + "+00:00").timestamp()
+        return datetime.fromisoformat(self.details["State"]["FinishedAt"]).timestamp()
 
     def address(self, network: str) -> str:
         """Where this machine reaches it."""
@@ -179,4 +181,4 @@ def env_file(path: Path, images: Mapping[str, str], port: int, settings: Mapping
     return path
 
 
-__all__ = ["PROCESSES", "PROJECT", "Compose", "Container", "DockerFailed", "env_file"]
+__all__ = ["PORTS", "PROCESSES", "Compose", "Container", "env_file"]

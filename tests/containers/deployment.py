@@ -12,12 +12,10 @@ from unittest.mock import patch
 
 import httpx
 
-from tests.containers.compose import Compose
+from tests.containers.compose import PORTS, Compose
 from tests.containers.images import is_stand_in
 from tests.support.deployments import Deployment
 from tests.support.services import Process, wait_until
-
-_PORTS = {"ingest": 8080, "query": 8081}
 
 
 class Composed(Deployment):
@@ -67,10 +65,10 @@ class Composed(Deployment):
     def wait_for_key(self, key: str) -> None:
         """Also of the processes that the balancer does not choose just now."""
         headers = {"Authorization": f"Bearer {key}"}
-        urls = [f"http://{one.address('default')}:{_PORTS[one.service]}" for one in self.compose.containers(*_PORTS)]
+        urls = [f"http://{one.address('default')}:{PORTS[one.service]}" for one in self.compose.containers(*PORTS)]
 
         def is_known(url: str) -> bool:
-            is_write = url.endswith(f":{_PORTS['ingest']}")
+            is_write = url.endswith(f":{PORTS['ingest']}")
             path, method = ("/v1/track", "POST") if is_write else ("/events/names", "GET")
             return httpx.request(method, url + path, headers=headers).status_code != 401
 

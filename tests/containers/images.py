@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.containers.docker import Docker, DockerFailed, need, run
-from tests.support.kafka_broker import kafka_jars, kafka_version
+from tests.support.kafka_broker import jars_directory, kafka_jars, kafka_version
 from tests.support.services import REPOSITORY, ServiceUnavailable
 
 STAND_INS = Path(__file__).parent / "stand_ins"
@@ -81,7 +81,7 @@ class Images:
 
     def _stand_in(self, name: str) -> str:
         base = self._debian(name) if name in _DEBIAN else self._stand_in("python")
-        if name == "kafka":
+        if name == "kafka" and not jars_directory().is_dir():
             self._need("mvn", "maven")
         with _context(name) as directory:
             tag = f"{PREFIX}/{name}:{_digest(directory, base)}"

@@ -17,10 +17,13 @@ from tests.containers.deployment import Composed
 from tests.containers.retries import attempts
 from tests.containers.traffic import EVERYONE, Traffic
 from tests.support.deployments import Project
-from tests.support.services import LOOPBACK, REPOSITORY
+from tests.support.services import LOOPBACK, REPOSITORY, wait_until
 
 _ENDS_WITHIN_SECONDS = 10
-_TOOLS = ("gcc", "cc", "make", "uv", "git")
+_TOOLS = ("gcc", "cc", "make", "uv", "git", "pip", "pip3")
+_PACKAGES_FOR_BUILDING = ("pip", "setuptools", "wheel")
+_CODE_MB = 10
+"""So large may be what changes with each version of the code."""
 
 BOTH = ("writes", "reads")
 
@@ -71,6 +74,7 @@ class Proof:
         """
         self._configuration()
         self._image()
+        self._healthy_alone()
         self._retried()
         self._start()
         self._hardened()
@@ -98,8 +102,13 @@ class Proof:
         self._report.note(f"image: {whole:.0f} MB, of which {whole - below:.0f} MB are penstock and its dependencies")
         found = self._inside(f"command -v {' '.join(_TOOLS)} || true; ls /opt /src 2>/dev/null | grep -v ':$' | xargs")
         expect(found == "penstock", f"more than penstock is in the image: {found}")
-        found = self._inside("python -c \"import importlib.util; print(importlib.util.find_spec('chdb'))\"")
-        expect(found == "None", f"the embedded engine is in the image: {found}")
+        expect(not self._importable("python", "chdb"), "the embedded engine is in the image")
+        found = self._importable("$(readlink -f /opt/penstock/bin/python)", *_PACKAGES_FOR_BUILDING)
+        expect(not found, f"Python in the image has what builds packages: {found}")
+        layers = docker("history", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", image).splitlines()
+        copied = [int(layer.split()[0]) / 1e6 for layer in layers if "COPY" in layer and "/opt/penstock" in layer]
+        self._report.note(f"of these, the code is {copied[0]:.1f} MB, a layer of its own")
+        expect(len(copied) == 2 and copied[0] < _CODE_MB, f"code and dependencies are not a layer each: {copied} MB")
         found = self._inside("find / -xdev \\( -name .env -o -name '*.env' -o -name '*.key' \\) 2>/dev/null || true")
         expect(not found, f"files that may have secrets are in the image: {found}")
         steps = [
@@ -110,6 +119,31 @@ class Proof:
         expect(not re.search(r"(?i)(password|secret|token|key)\s*=", own), "a secret is in the image's history")
         labels = docker("image", "inspect", "--format", "{{json .Config.Labels}}", image)
         expect("org.opencontainers.image.title" in labels, f"the image has no labels: {labels}")
+
+    def _healthy_alone(self) -> None:
+        """The image's own health check finds whichever process is started, where nothing is told of ports."""
+        docker = self._compose.docker
+        nowhere = [
+            "--env=PENSTOCK_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:9",
+            "--env=PENSTOCK_CLICKHOUSE__URL=http://127.0.0.1:9",
+        ]
+        for process in PROCESSES:
+            container = docker("run", "--detach", *nowhere, self._compose.variables["PENSTOCK_IMAGE"], process)
+            try:
+                wait_until(partial(self._is_healthy, container), 60, f"{process} alone to be healthy")
+            finally:
+                docker("rm", "--force", "--volumes", container)
+        self._report.note("each process is healthy by the image's own check")
+
+    def _is_healthy(self, container: str) -> bool:
+        return self._compose.docker("inspect", "--format", "{{.State.Health.Status}}", container) == "healthy"
+
+    def _importable(self, python: str, *packages: str) -> str:
+        """Which of the packages this Python of the image has."""
+        names = " ".join(packages)
+        return self._inside(
+            f'{python} -c "import importlib.util, sys; print(*filter(importlib.util.find_spec, sys.argv[1:]))" {names}'
+        )
 
     def _inside(self, script: str) -> str:
         """What a script prints in a container of the product's image."""

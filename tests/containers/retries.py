@@ -13,11 +13,11 @@ from pathlib import Path
 
 import httpx
 
+from tests.containers.compose import PORTS
 from tests.containers.docker import Docker
 from tests.support.services import REPOSITORY, wait_until
 
 _NAME = "penstock-test-retries"
-_PORTS = {"ingest": 8080, "query": 8081}
 _KEYED = {"Idempotency-Key": "once"}
 
 REPEATED = {
@@ -71,7 +71,7 @@ def attempts(docker: Docker, images: dict[str, str]) -> tuple[Counter[str], Coun
 @contextmanager
 def _running(docker: Docker, images: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
     """The proxy's address, and the names of the containers behind it: two of each."""
-    backends = [f"{_NAME}-{service}-{number}" for service in _PORTS for number in (1, 2)]
+    backends = [f"{_NAME}-{service}-{number}" for service in PORTS for number in (1, 2)]
     proxy = f"{_NAME}-proxy"
     _remove(docker)
     docker("network", "create", _NAME)
@@ -92,7 +92,7 @@ def _start_backend(docker: Docker, image: str, name: str) -> None:
     service = name.split("-")[-2]
     script = f"{Path(__file__).with_name('silent.py')}:/silent.py:ro"
     place = ["--name", name, "--network", _NAME, "--network-alias", service, "--volume", script]
-    docker("run", "--detach", *place, "--entrypoint", "python", image, "/silent.py", str(_PORTS[service]))
+    docker("run", "--detach", *place, "--entrypoint", "python", image, "/silent.py", str(PORTS[service]))
 
 
 def _remove(docker: Docker) -> None:

@@ -51,7 +51,7 @@ def test_a_process_that_drains_says_so_and_serves_on(mended: ScaledOut, command:
             return status(lambda: httpx.post(f"{url}/v1/track", headers=project.tracking, json=event))
 
         wait_until(lambda: work() == 200, 10, "it to know the key")
-        end = pool.submit(process.terminate, 20)
+        end = pool.submit(process.terminate, 10)
         wait_until(lambda: "process: " in httpx.get(f"{url}/readyz").text, 10, "it to say that it ends")
         assert work() == 200
         assert end.result() == 0
@@ -80,7 +80,7 @@ def test_sigterm_ends_reads_and_writes_that_hang(mended: ScaledOut, broker: Brok
             calls: list[Future[int]] = [pool.submit(call) for call in (read, write) for _ in range(CALLS)]
             with pytest.raises(TimeoutError):
                 wait_until(lambda: any(call.done() for call in calls), 2, "nothing, as all of them hang")
-            ends = [pool.submit(process.terminate, 20) for process in (query, ingest)]
+            ends = [pool.submit(process.terminate, 10) for process in (query, ingest)]
             assert [end.result() for end in ends] == [0, 0]
             assert {call.result() for call in calls} == {503}
         finally:

@@ -151,7 +151,7 @@ def readiness(process: Process) -> int:
 
 
 def stops_cleanly(process: Process) -> None:
-    assert process.terminate(20) == 0, process.log_tail()
+    assert process.terminate(10) == 0, process.log_tail()
 
 
 @pytest.fixture

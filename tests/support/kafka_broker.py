@@ -233,7 +233,7 @@ def kafka_jars() -> Path:
     Raises:
         ServiceUnavailable: The jars are not there yet and Maven is missing or failed.
     """
-    jars = cache_dir() / f"kafka-{kafka_version()}"
+    jars = jars_directory()
     if jars.is_dir():
         return jars
     jars.parent.mkdir(parents=True, exist_ok=True)
@@ -241,6 +241,11 @@ def kafka_jars() -> Path:
         if not jars.is_dir():
             _fetch(jars)
     return jars
+
+
+def jars_directory() -> Path:
+    """Where they are, once they were fetched."""
+    return cache_dir() / f"kafka-{kafka_version()}"
 
 
 def cache_dir() -> Path:

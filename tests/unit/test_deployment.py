@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from penstock import serving
+from penstock.cli import app
 from penstock.protocol import MAX_HEAD_BYTES
 from penstock.readiness import PROCESS
 from tests.support.services import REPOSITORY
@@ -89,6 +91,15 @@ def test_the_proxy_asks_each_process_where_it_listens(name: str) -> None:
     port = command[command.index("--port") + 1]
     assert re.search(rf"^\s+server-template {name} 1-16 {name}:{port}$", HAPROXY, re.MULTILINE)
     assert SERVICES[name]["environment"]["PORT"] == port
+
+
+@pytest.mark.parametrize("command", ["up", "ingest", "query", "consume"])
+def test_a_process_listens_where_the_images_health_check_asks(command: str) -> None:
+    dockerfile = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
+    assert "/dev/tcp/127.0.0.1/$PORT" in dockerfile
+    refused = CliRunner().invoke(app, [command], env={"PORT": "70000", "COLUMNS": "200"})
+    assert refused.exit_code == 2
+    assert "'--port' (env var: 'PORT')" in refused.output
 
 
 @pytest.mark.parametrize(

@@ -895,7 +895,7 @@ def test_a_tracked_segment_is_answered_once_all_partitions_are_compared_with_a_n
 
     response = computing_while(api, account, segment, evaluate)
     assert (response.status_code, response.json()) == (200, {**segment, "memberCount": 1})
-    assert time.monotonic() - started >= 0.5
+    assert 0.5 <= time.monotonic() - started < 5
 
 
 def test_a_computation_that_is_not_done_in_time_is_pending(

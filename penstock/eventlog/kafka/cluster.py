@@ -17,6 +17,8 @@ from schemas.topics import POLICIES, Topic
 REACHED_MS = 5000
 """How long a new client may look for a broker."""
 
+_IN_TIME = {"bootstrap_timeout_ms": REACHED_MS, "request_timeout_ms": REACHED_MS}
+
 _LISTED_SECONDS = 10.0
 
 _log = structlog.get_logger(__name__)
@@ -57,10 +59,9 @@ def topic_name(settings: Kafka, topic: Topic) -> str:
 
 
 @contextmanager
-def _asked(settings: Kafka) -> Iterator[KafkaAdminClient]:
-    """A client for one question, to which an answer is waited for no longer than five seconds."""
+def _admin(settings: Kafka, **timeouts: int) -> Iterator[KafkaAdminClient]:
     with translated("be reached"):
-        admin = KafkaAdminClient(**connection(settings), bootstrap_timeout_ms=REACHED_MS, request_timeout_ms=REACHED_MS)
+        admin = KafkaAdminClient(**connection(settings), **timeouts)
         try:
             yield admin
         finally:
@@ -74,7 +75,7 @@ def check_topic(settings: Kafka, topic: Topic) -> None:
         LogUnavailable: it is not, or Kafka does not answer.
     """
     name = topic_name(settings, topic)
-    with _asked(settings) as admin:
+    with _admin(settings, **_IN_TIME) as admin:
         if name not in set(admin.list_topics()):
             raise LogUnavailable(f"The topic {name} does not exist: run 'penstock migrate'")
 
@@ -86,7 +87,7 @@ def count_partitions(settings: Kafka, topic: Topic) -> int:
         LogUnavailable: it is not there, or Kafka does not answer.
     """
     check_topic(settings, topic)
-    with _asked(settings) as admin:
+    with _admin(settings, **_IN_TIME) as admin:
         described = admin.describe_topics([topic_name(settings, topic)])
     return len(described[0]["partitions"])
 
@@ -97,16 +98,12 @@ def create_topics(settings: Kafka, *, dry_run: bool = False) -> list[str]:
     Raises:
         LogUnavailable: Kafka does not answer.
     """
-    with translated("be reached"):
-        admin = KafkaAdminClient(**connection(settings))
-        try:
-            existing = set(admin.list_topics())
-            missing = [topic for topic in Topic if topic_name(settings, topic) not in existing]
-            if missing and not dry_run:
-                _create(admin, settings, missing)
-                _await_listed(admin, [topic_name(settings, topic) for topic in missing])
-        finally:
-            admin.close()
+    with _admin(settings) as admin:
+        existing = set(admin.list_topics())
+        missing = [topic for topic in Topic if topic_name(settings, topic) not in existing]
+        if missing and not dry_run:
+            _create(admin, settings, missing)
+            _await_listed(admin, [topic_name(settings, topic) for topic in missing])
     return [topic_name(settings, topic) for topic in missing]
 
 
