@@ -105,7 +105,9 @@ class Proof:
         expect(not self._importable("python", "chdb"), "the embedded engine is in the image")
         found = self._importable("$(readlink -f /opt/penstock/bin/python)", *_PACKAGES_FOR_BUILDING)
         expect(not found, f"Python in the image has what builds packages: {found}")
-        layers = docker("history", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", image).splitlines()
+        layers = docker(
+            "history", "--no-trunc", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", image
+        ).splitlines()
         copied = [int(layer.split()[0]) / 1e6 for layer in layers if "COPY" in layer and "/opt/penstock" in layer]
         self._report.note(f"of these, the code is {copied[0]:.1f} MB, a layer of its own")
         expect(len(copied) == 2 and copied[0] < _CODE_MB, f"code and dependencies are not a layer each: {copied} MB")
